@@ -1,0 +1,1 @@
+"""Networks on analog circuits: mapping, weights, architectures, data sets."""

@@ -1,0 +1,1 @@
+"""Registered image data sets and spike encoding."""

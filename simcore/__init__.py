@@ -1,0 +1,1 @@
+"""Discrete-event mixed-signal system simulator."""

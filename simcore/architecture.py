@@ -1,0 +1,143 @@
+"""What a network is: layers of analog units, digital stages between them, a readout."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from simcore.bank import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOutput:
+    """What one layer shows at the end of a period, over all lanes."""
+
+    fired: NDArray[np.bool_]
+    """(n_lanes, n_units) events of this period."""
+    outputs: Floats
+    """(n_lanes, n_units, n_out) latest known output values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a digital stage sends into a layer at one clock edge."""
+
+    units: NDArray[np.int64]
+    """(m,) flat indices `lane * n_units + unit`, ascending and unique."""
+    inputs: Floats
+    """(m, n_in)"""
+    actions: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
+    """(layer that pays, digital component) -> number of actions per lane, (n_lanes,)."""
+
+
+class DigitalStage(Protocol):
+    """Digital logic in front of a layer: a function of arrays that owns its state."""
+
+    latency_s: float
+    """Time from the source's output to the input edge, all components in series."""
+
+    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
+        """Return the inputs of the layer at edge `step`.
+
+        `sources` are the outputs of the layer's source layers in period `step - delay_periods`
+        (before the first period: nothing fired, outputs at reset).
+        """
+        ...
+
+
+class Readout(Protocol):
+    """Digital logic behind the last layer that decides the label."""
+
+    latency_s: float
+
+    def observe(self, step: int, source: LayerOutput) -> Mapping[tuple[str, str], Floats]:
+        """Take in what the last layer did in period `step`; return digital actions as in Delivery."""
+        ...
+
+    def scores(self) -> Floats:
+        """Return the score of each class, (n_lanes, n_classes); the label is the largest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A group of units of one circuit that share a digital stage."""
+
+    name: str
+    circuit: str
+    """Key under `[circuits]` of the scenario; also the name of the circuit where none is given."""
+    n_units: int
+    """Units per lane."""
+    params: Mapping[str, Floats]
+    """Parameter ports set by the network, (n_units,) or (n_units, size); the scenario sets the others."""
+    stage: DigitalStage
+    sources: tuple[str, ...] = ()
+    """Names of the layers whose outputs the stage reads."""
+    delay_periods: int = 1
+    """Periods between a source's output and its delivery, at least 1."""
+    hold_periods: int = 1
+    """Level inputs: periods that a level is held before it is driven back to reset."""
+    power_gate: bool = True
+    """Level inputs: drive back to reset after `hold_periods`."""
+    is_encoder: bool = False
+    """True for a layer that only turns digital data into analog events; left out of summary errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An architecture filled with weights and the samples of one batch."""
+
+    layers: tuple[Layer, ...]
+    readout: Readout
+    n_steps: int
+    """Periods from the first input edge to the end of the sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The samples of one engine run, one lane each."""
+
+    images: Floats
+    """(n_lanes, height, width), 0..1"""
+    labels: NDArray[np.int64]
+    """(n_lanes,)"""
+    samples: NDArray[np.int64]
+    """(n_lanes,) index of each sample in its data set, the key of its random stream."""
+    seed: int
+
+    def generator(self, lane: int, purpose: int) -> np.random.Generator:
+        """Return the random stream of one lane for one purpose; independent of the batch."""
+        return np.random.default_rng([self.seed, int(self.samples[lane]), purpose])
+
+
+class Options(BaseModel):
+    """Base of an architecture's typed options (`[architecture] options = {...}`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Architecture(Protocol):
+    """A registered architecture: `cls(weights, options, image_shape)` then one network per batch."""
+
+    options_type: ClassVar[type[Options]]
+
+    def __init__(self, weights: str, options: Any, image_shape: tuple[int, int]) -> None: ...
+
+    def network(self, batch: Batch) -> Network:
+        """Return the layers and stages that run this batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """A labelled image data set, as returned by a registered `load(split)`."""
+
+    images: Floats
+    """(n, height, width), 0..1"""
+    labels: NDArray[np.int64]
+    """(n,)"""
+    n_classes: int
+    source: str

@@ -1,0 +1,190 @@
+"""A data set of bank steps: HDF5, appendable run by run, one row per step.
+
+Interface = data set row: the columns are exactly those of StepInput and StepResult plus the state before.
+
+Layout: attributes `schema`, `spec` (JSON), `spec_hash`, `provenance` (JSON);
+`/runs` one row per run: `run`, `kind`, `params`, `reset_state`, `reset_outputs`, `cpu_s`, `end` (rows of
+`/steps` up to and with this run: what lies behind the last `end` was cut off by a kill);
+`/steps` one row per step: `run`, `idle`, `duration_ps`, `inputs`, `state_before`, `outputs_before`,
+`outputs`, `state`, `fired`, `supply_j`, `input_j`, `latency_s`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.bank import Floats, Raster, RasterResult
+from simcore.errors import DatasetError
+from simcore.spec import CircuitSpec, PortKind
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The rows of a recording, struct of arrays; n rows, state and outputs before and after each step."""
+
+    run: NDArray[np.int64]
+    idle: NDArray[np.bool_]
+    duration_ps: NDArray[np.int64]
+    inputs: Floats
+    params: Floats
+    state_before: Floats
+    outputs_before: Floats
+    outputs: Floats
+    state: Floats
+    fired: NDArray[np.bool_]
+    supply_j: Floats
+    input_j: Floats
+    latency_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+    def take(self, rows: NDArray[Any]) -> "Steps":
+        """Return the rows of an index or mask array."""
+        return Steps(**{name: getattr(self, name)[rows] for name in self.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The runs of a recording: parameters and reset point of each."""
+
+    run: NDArray[np.int64]
+    kind: NDArray[np.str_]
+    params: Floats
+    reset_state: Floats
+    reset_outputs: Floats
+
+
+class Recording:
+    """An open data-set file; `append` flushes, so that a kill loses at most the run in flight."""
+
+    def __init__(self, path: Path, spec: CircuitSpec, provenance: Mapping[str, Any]) -> None:
+        """Open `path` for appending, or create it; another circuit's file raises DatasetError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not path.exists()
+        try:
+            self._file = h5py.File(path, "a")
+        except OSError as error:
+            raise DatasetError(f"cannot open the recording {path}: {error}") from error
+        if fresh:
+            self._create(spec, provenance)
+        elif self._file.attrs.get("spec_hash") != spec.hash:
+            self._file.close()
+            raise DatasetError(
+                f"{path} holds a recording of another circuit than {spec.name} {spec.hash[:12]}; "
+                "give another --out or delete it"
+            )
+        else:
+            self._drop_unfinished()
+
+    def done(self) -> frozenset[int]:
+        """Return the runs that are already in the file."""
+        return frozenset(int(run) for run in self._file["runs/run"][:])
+
+    def append(self, run: int, kind: str, raster: Raster, result: RasterResult, cpu_s: float) -> None:
+        """Add one run and flush."""
+        steps = result.steps
+        before = np.vstack([result.reset_state, steps.state[:-1]])
+        outputs_before = np.vstack([result.reset_outputs, steps.outputs[:-1]])
+        n = len(raster.duration_ps)
+        _extend(self._file["steps"], {
+            "run": np.full(n, run), "idle": raster.idle, "duration_ps": raster.duration_ps,
+            "inputs": raster.inputs, "state_before": before, "outputs_before": outputs_before,
+            "outputs": steps.outputs, "state": steps.state, "fired": steps.fired,
+            "supply_j": steps.supply_j, "input_j": steps.input_j, "latency_s": steps.latency_s,
+        })  # fmt: skip
+        _extend(self._file["runs"], {
+            "run": [run], "kind": [kind], "params": raster.params[None],
+            "reset_state": result.reset_state[None], "reset_outputs": result.reset_outputs[None],
+            "cpu_s": [cpu_s], "end": [self._file["steps/run"].shape[0]],
+        })  # fmt: skip
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _drop_unfinished(self) -> None:
+        """Cut what a kill left behind the last whole run."""
+        runs, steps = self._file["runs"], self._file["steps"]
+        n_runs = min(data.shape[0] for data in runs.values())
+        n_rows = int(runs["end"][n_runs - 1]) if n_runs else 0
+        for data in runs.values():
+            data.resize(n_runs, axis=0)
+        for data in steps.values():
+            data.resize(n_rows, axis=0)
+
+    def _create(self, spec: CircuitSpec, provenance: Mapping[str, Any]) -> None:
+        n_in, n_param, n_state, n_out = (spec.width(kind) for kind in PortKind)
+        steps = {
+            "run": ("i8", ()), "idle": ("?", ()), "duration_ps": ("i8", ()), "inputs": ("f4", (n_in,)),
+            "state_before": ("f8", (n_state,)), "outputs_before": ("f8", (n_out,)),
+            "outputs": ("f8", (n_out,)), "state": ("f8", (n_state,)), "fired": ("?", ()),
+            "supply_j": ("f8", ()), "input_j": ("f8", ()), "latency_s": ("f8", ()),
+        }  # fmt: skip
+        runs = {
+            "run": ("i8", ()), "kind": (h5py.string_dtype(), ()), "params": ("f8", (n_param,)),
+            "reset_state": ("f8", (n_state,)), "reset_outputs": ("f8", (n_out,)), "cpu_s": ("f8", ()),
+            "end": ("i8", ()),
+        }  # fmt: skip
+        for group, columns in (("steps", steps), ("runs", runs)):
+            for name, (dtype, shape) in columns.items():
+                self._file.create_dataset(
+                    f"{group}/{name}", shape=(0, *shape), maxshape=(None, *shape), dtype=dtype,
+                    chunks=(4096 if group == "steps" else 256, *shape), compression="lzf",
+                )  # fmt: skip
+        self._file.attrs["schema"] = SCHEMA
+        self._file.attrs["spec"] = spec.model_dump_json()
+        self._file.attrs["spec_hash"] = spec.hash
+        self._file.attrs["provenance"] = json.dumps(dict(provenance))
+        self._file.flush()
+
+
+def read_recording(path: Path) -> tuple[CircuitSpec, Steps, Runs]:
+    """Read a whole data set; rows come in run order. Raises DatasetError if missing, damaged or newer."""
+    if not path.exists():
+        raise DatasetError(f"no recording at {path}; make one with: simcore circuit record NAME --out {path}")
+    try:
+        with h5py.File(path) as file:
+            if file.attrs["schema"] > SCHEMA:
+                raise DatasetError(
+                    f"{path}: schema {file.attrs['schema']} is newer than this program's {SCHEMA}"
+                )
+            spec = CircuitSpec.model_validate_json(file.attrs["spec"])
+            columns = {name: data[:] for name, data in file["runs"].items()}
+            n_runs = min(len(column) for column in columns.values())
+            n_rows = int(columns["end"][n_runs - 1]) if n_runs else 0
+            rows = {name: data[:n_rows] for name, data in file["steps"].items()}
+    except (OSError, KeyError) as error:
+        raise DatasetError(f"{path}: damaged recording: {error}") from error
+    order = np.argsort(columns["run"][:n_runs])
+    columns["kind"] = columns["kind"].astype(str)
+    names = ("run", "kind", "params", "reset_state", "reset_outputs")
+    runs = Runs(**{name: columns[name][:n_runs][order] for name in names})
+    steps = Steps(params=runs.params[np.searchsorted(runs.run, rows["run"])], **rows)
+    return spec, steps.take(np.argsort(steps.run, kind="stable")), runs
+
+
+def _extend(group: h5py.Group, columns: Mapping[str, Any]) -> None:
+    for name, values in columns.items():
+        data = group[name]
+        start = data.shape[0]
+        data.resize(start + len(values), axis=0)
+        data[start:] = values

@@ -1,0 +1,32 @@
+"""Plug-ins by name: entry points, loaded when first used."""
+
+import difflib
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from simcore.errors import RegistryError
+
+GROUPS = ("backends", "circuits", "surrogate_families", "architectures", "datasets")
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Return the registered names of a group, sorted."""
+    return tuple(sorted(_points(group)))
+
+
+def load(group: str, name: str) -> Any:
+    """Load the plug-in `name` of `group`; raises RegistryError that lists the known names."""
+    points = _points(group)
+    if name not in points:
+        close = difflib.get_close_matches(name, points, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise RegistryError(f"unknown {_singular(group)} '{name}'{hint} Known: {', '.join(sorted(points))}")
+    return points[name].load()
+
+
+def _points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"simcore.{group}")}
+
+
+def _singular(group: str) -> str:
+    return {"surrogate_families": "surrogate family", "datasets": "data set"}.get(group, group.rstrip("s"))

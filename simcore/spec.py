@@ -1,0 +1,165 @@
+"""CircuitSpec: what the simulator knows of an analog circuit, read from its `circuit.toml`."""
+
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Record(BaseModel):
+    """Frozen, strict base of everything that is read from TOML or JSON; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PortKind(StrEnum):
+    """What a column of a bank means."""
+
+    INPUT = "input"
+    PARAM = "param"
+    STATE = "state"
+    OUTPUT = "output"
+
+
+class Detector(Record):
+    """When an output counts as an event; see 'Events' in docs/architecture.md."""
+
+    kind: Literal["crossing", "level", "settled"]
+    threshold: float | None = None
+    """`crossing`, `level`: threshold in the port's unit."""
+    min_swing: float | None = None
+    """`settled`: the smallest change over a step, in the port's unit, that counts as an event."""
+
+    @model_validator(mode="after")
+    def _has_its_number(self) -> "Detector":
+        if self.kind == "settled" and self.min_swing is None:
+            raise ValueError("detector 'settled' needs min_swing")
+        if self.kind != "settled" and self.threshold is None:
+            raise ValueError(f"detector '{self.kind}' needs threshold")
+        return self
+
+
+class PortSpec(Record):
+    """One port of a circuit: a scalar column, or an array of columns (`name = "in[rows]"`)."""
+
+    name: str
+    kind: Annotated[PortKind, Field(strict=False)]
+    unit: str = ""
+    low: float
+    """Smallest value that the port may take (inputs, params) or that is plausible (state, output)."""
+    high: float
+    size: int | None = None
+    """Columns of an array port; None for a scalar port."""
+    default: float | None = None
+    """`param`: value used where a scenario gives none."""
+    stimulus: Literal["pulse", "level"] | None = None
+    """`input`: a packet at the start of the step, or a level held until it changes."""
+    width_ps: int | None = None
+    """`pulse`: time from the edge to the start of the falling ramp."""
+    rise_ps: int | None = None
+    """`input`: duration of a ramp."""
+    reset: float | None = None
+    """`input`: value at reset, and between pulses."""
+    detector: Detector | None = None
+    """`output`: its event detector."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PortSpec":
+        if not self.low < self.high:
+            raise ValueError(f"port '{self.name}': low {self.low:g} must be below high {self.high:g}")
+        needs = {
+            PortKind.INPUT: ("stimulus", "rise_ps", "reset"),
+            PortKind.PARAM: ("default",),
+            PortKind.OUTPUT: ("detector",),
+            PortKind.STATE: (),
+        }[self.kind]
+        if self.stimulus == "pulse":
+            needs = (*needs, "width_ps")
+        for field in needs:
+            if getattr(self, field) is None:
+                raise ValueError(f"{self.kind} port '{self.name}' needs {field}")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Column names: the name itself, or `name0`, `name1`, ... of an array port."""
+        return (self.name,) if self.size is None else tuple(f"{self.name}{i}" for i in range(self.size))
+
+
+class SolverPreset(Record):
+    """ngspice accuracy: time steps and `.options` of one preset (`std`, `gold`)."""
+
+    tmax_ps: int = Field(gt=0)
+    tstep_ps: int = Field(gt=0)
+    options: dict[str, float | int | str] = {}
+
+
+SourceClass = Literal["supply", "bias", "input", "load"]
+
+
+class CircuitSpec(Record):
+    """A circuit: ports, clock, netlist and device models. Equal `hash` means the same circuit."""
+
+    name: str
+    subckt: str
+    period_ps: int = Field(gt=0)
+    """Clock period in ps."""
+    tail_periods: int = Field(ge=0)
+    """Single idle steps that follow a driven step before idle periods are merged."""
+    max_idle_periods: int = Field(ge=1)
+    """Longest idle step, in periods."""
+    source: str
+    """Where the circuit comes from."""
+    sizes: dict[str, int] = {}
+    ports: tuple[PortSpec, ...]
+    sources: dict[str, SourceClass]
+    """Class of each energy-delivering netlist element, by lower-case name; `*` matches any ending."""
+    features: dict[str, str] = {}
+    """Named arithmetic expressions over port names: extra inputs of a surrogate."""
+    solver: dict[str, SolverPreset]
+    netlist: str
+    """Text of the netlist (a Jinja2 template where the circuit has sizes)."""
+    device_models: str = ""
+    """Text of the device cards."""
+    folder: str
+    """Where the circuit was read from (not part of the hash)."""
+    hash: str
+    """SHA-256 over manifest, sizes, netlist and device models."""
+
+    def of(self, kind: PortKind) -> tuple[PortSpec, ...]:
+        """Return the ports of one kind, in order."""
+        return tuple(port for port in self.ports if port.kind is kind)
+
+    def columns(self, kind: PortKind) -> tuple[str, ...]:
+        """Return the column names of one kind, in port order."""
+        return tuple(name for port in self.of(kind) for name in port.columns)
+
+    def width(self, kind: PortKind) -> int:
+        """Return the number of columns of one kind."""
+        return len(self.columns(kind))
+
+    def low(self, kind: PortKind) -> NDArray[np.float64]:
+        """Return the lower bound of each column of one kind, shape (n,)."""
+        return np.array([port.low for port in self.of(kind) for _ in port.columns])
+
+    def high(self, kind: PortKind) -> NDArray[np.float64]:
+        """Return the upper bound of each column of one kind, shape (n,)."""
+        return np.array([port.high for port in self.of(kind) for _ in port.columns])
+
+    @cached_property
+    def reset_inputs(self) -> NDArray[np.float64]:
+        """Input values at reset, shape (n_in,)."""
+        return np.array([p.reset for p in self.of(PortKind.INPUT) for _ in p.columns], dtype=np.float64)
+
+    @cached_property
+    def default_params(self) -> NDArray[np.float64]:
+        """Default of each parameter column, shape (n_param,)."""
+        return np.array([p.default for p in self.of(PortKind.PARAM) for _ in p.columns], dtype=np.float64)
+
+    @cached_property
+    def holds_level(self) -> NDArray[np.bool_]:
+        """Which input columns keep their value until it changes, shape (n_in,)."""
+        return np.array([p.stimulus == "level" for p in self.of(PortKind.INPUT) for _ in p.columns])

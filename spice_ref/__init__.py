@@ -1,0 +1,1 @@
+"""ngspice as the reference: decks, solver, bank, recordings, circuits."""

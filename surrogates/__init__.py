@@ -1,0 +1,1 @@
+"""Trained surrogates: data set, families, training, ONNX bundles, run time."""
