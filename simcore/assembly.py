@@ -1,0 +1,156 @@
+"""Turns a scenario into what the engine runs: circuits, architecture, samples, banks."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from simcore import registry
+from simcore.architecture import Architecture, Batch, ImageSet, Layer
+from simcore.bank import BankRequest, Floats
+from simcore.engine import BankSlot
+from simcore.errors import DatasetError, ScenarioError
+from simcore.manifest import explain, load_circuit
+from simcore.scenario import CircuitConfig, Scenario
+from simcore.spec import CircuitSpec, PortKind
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A checked scenario with its plug-ins loaded."""
+
+    scenario: Scenario
+    architecture: Architecture
+    images: ImageSet
+
+    def batch(self, first: int, n_lanes: int) -> Batch:
+        """Return `n_lanes` samples from the `first` of the scenario on."""
+        start = self.scenario.dataset.start + first
+        rows = slice(start, start + n_lanes)
+        return Batch(
+            images=self.images.images[rows],
+            labels=self.images.labels[rows],
+            samples=np.arange(start, start + n_lanes),
+            seed=self.scenario.seed,
+        )
+
+
+def assemble(scenario: Scenario) -> Assembly:
+    """Load the plug-ins and samples of a scenario; raises a UserError that names what is wrong."""
+    images = registry.load("datasets", scenario.dataset.name)(scenario.dataset.split)
+    last = scenario.dataset.start + scenario.samples
+    if last > len(images.images):
+        raise ScenarioError(
+            f"{scenario.name}: samples {scenario.dataset.start} to {last} asked for, but "
+            f"{scenario.dataset.name}/{scenario.dataset.split} has {len(images.images)}"
+        )
+    used = images.images[scenario.dataset.start : last]
+    bad = ~(np.isfinite(used) & (used >= 0) & (used <= 1))
+    if bad.any():
+        sample, row, column = np.argwhere(bad)[0]
+        raise DatasetError(
+            f"{scenario.dataset.name}/{scenario.dataset.split}: sample {scenario.dataset.start + sample}, "
+            f"pixel ({row}, {column}) is {used[sample, row, column]}, expected a number from 0 to 1"
+        )
+    config = scenario.architecture
+    kind = registry.load("architectures", config.name)
+    try:
+        options = kind.options_type.model_validate_json(json.dumps(config.options))
+    except ValidationError as error:
+        raise ScenarioError(f"{scenario.name}: architecture.options: {explain(error)}") from error
+    weights = config.weights
+    if "/" in weights or "." in weights:
+        weights = str(Path(scenario.base) / Path(weights).expanduser())
+    return Assembly(scenario, kind(weights, options, used.shape[1:]), images)
+
+
+def circuit_of(scenario: Scenario, key: str) -> CircuitSpec:
+    """Return the circuit behind a key of `[circuits]`."""
+    config = scenario.circuits.get(key, CircuitConfig())
+    path = key if config.path is None else str(Path(scenario.base) / Path(config.path).expanduser())
+    base = Path(scenario.base)
+    return load_circuit(path, device_models=config.device_models, sizes=config.sizes, base=base)
+
+
+def backend_of(scenario: Scenario, layer: str) -> str:
+    """Return the back end that answers a layer."""
+    config = scenario.layers.get(layer)
+    return (config and config.backend) or scenario.backend.default
+
+
+def open_banks(scenario: Scenario, layers: tuple[Layer, ...], n_lanes: int) -> list[BankSlot]:
+    """Open one bank per circuit and back end; layers that agree in both share it."""
+    unknown = set(scenario.layers) - {layer.name for layer in layers}
+    if unknown:
+        known = ", ".join(layer.name for layer in layers)
+        raise ScenarioError(
+            f"{scenario.name}: layers.{min(unknown)}: no such layer; the network has: {known}"
+        )
+    groups: dict[tuple[str, str], list[Layer]] = {}
+    for layer in layers:
+        groups.setdefault((layer.circuit, backend_of(scenario, layer.name)), []).append(layer)
+    slots: list[BankSlot] = []
+    try:
+        for (circuit, backend), members in groups.items():
+            spec = circuit_of(scenario, circuit)
+            params = [np.tile(_params(scenario, layer, spec), (n_lanes, 1)) for layer in members]
+            request = BankRequest(
+                spec, np.vstack(params), scenario.backend.options(backend), Path(scenario.base)
+            )
+            slots.append(BankSlot(registry.load("backends", backend)(request), tuple(members)))
+        _same_period(slots)
+    except BaseException:
+        for slot in slots:
+            slot.bank.close()
+        raise
+    return slots
+
+
+def _same_period(slots: list[BankSlot]) -> None:
+    periods = {slot.bank.spec.name: slot.bank.spec.period_ps for slot in slots}
+    if len(set(periods.values())) > 1:
+        raise ScenarioError(f"the circuits of a network must share one clock period, got (ps) {periods}")
+
+
+def _params(scenario: Scenario, layer: Layer, spec: CircuitSpec) -> Floats:
+    values = np.tile(spec.default_params, (layer.n_units, 1))
+    column = {name: i for i, name in enumerate(spec.columns(PortKind.PARAM))}
+    circuit = scenario.circuits.get(layer.circuit, CircuitConfig())
+    config = scenario.layers.get(layer.name)
+    _set_scalars(values, circuit.params, spec, f"circuits.{layer.circuit}.params")
+    _set_ports(values, layer.params, spec)
+    if config is not None:
+        _set_scalars(values, config.params, spec, f"layers.{layer.name}.params")
+    low, high = spec.low(PortKind.PARAM), spec.high(PortKind.PARAM)
+    bad = (values < low) | (values > high) | ~np.isfinite(values)
+    if bad.any():
+        unit, place = np.argwhere(bad)[0]
+        name = list(column)[place]
+        raise ScenarioError(
+            f"layer {layer.name}: parameter {name} of {spec.name} is {values[unit, place]:g}, "
+            f"expected {low[place]:g} to {high[place]:g}"
+        )
+    return values
+
+
+def _set_scalars(values: Floats, params: Mapping[str, float], spec: CircuitSpec, where: str) -> None:
+    columns = spec.columns(PortKind.PARAM)
+    for name, value in params.items():
+        if name not in columns:
+            raise ScenarioError(
+                f"{where}: {spec.name} has no parameter '{name}'; it has: {', '.join(columns)}"
+            )
+        values[:, columns.index(name)] = value
+
+
+def _set_ports(values: Floats, params: Mapping[str, Any], spec: CircuitSpec) -> None:
+    start = 0
+    for port in spec.of(PortKind.PARAM):
+        width = len(port.columns)
+        if port.name in params:
+            values[:, start : start + width] = np.reshape(params[port.name], (len(values), width))
+        start += width

@@ -1,0 +1,193 @@
+"""The ledger: totals per lane, layer and kind of step; rows only when traced. It never calls a bank."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.bank import Floats, StepResult
+from simcore.clock import seconds
+from simcore.idle import Call
+
+
+class StepKind(IntEnum):
+    """What a step was, derived from its request and result."""
+
+    ACTIVE = 0
+    """Driven, the output fired."""
+    QUIET = 1
+    """Driven, nothing fired."""
+    IDLE = 2
+    """Not driven."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the units of a bank sit in the network; all (n,), n the units of the bank."""
+
+    layer: NDArray[np.int64]
+    """Index of the layer."""
+    lane: NDArray[np.int64]
+    unit: NDArray[np.int64]
+    """Index within layer and lane."""
+
+    def take(self, rows: NDArray[np.int64]) -> "Address":
+        """Return the addresses of some units."""
+        return Address(self.layer[rows], self.lane[rows], self.unit[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRows:
+    """Rows of one layer's trace, struct of arrays, in the order in which they were recorded."""
+
+    lane: NDArray[np.int64]
+    unit: NDArray[np.int64]
+    step: NDArray[np.int64]
+    """Period in which the step starts."""
+    periods: NDArray[np.int64]
+    idle: NDArray[np.bool_]
+    merged: NDArray[np.bool_]
+    """A catch-up of an idle gap."""
+    gated: NDArray[np.bool_]
+    """A level driven back to reset."""
+    fired: NDArray[np.bool_]
+    supply_j: Floats
+    input_j: Floats
+    latency_s: Floats
+    inputs: Floats
+    """(n, n_in)"""
+    outputs: Floats
+    """(n, n_out)"""
+
+    @staticmethod
+    def concatenate(parts: Sequence["TraceRows"]) -> "TraceRows":
+        """Join several blocks of rows."""
+        columns = TraceRows.__slots__
+        return TraceRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "TraceRows":
+        """Return the rows of an index or mask array."""
+        return TraceRows(*(getattr(self, name)[rows] for name in TraceRows.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTotals:
+    """What one layer did, per lane."""
+
+    supply_j: Floats
+    """(n_lanes, 3) by StepKind"""
+    input_j: Floats
+    """(n_lanes, 3) by StepKind"""
+    steps: NDArray[np.int64]
+    """(n_lanes, 3) by StepKind"""
+    fired: NDArray[np.int64]
+    """(n_lanes,) output events in time"""
+    late: NDArray[np.int64]
+    """(n_lanes,) output events in merged idle steps"""
+    latency_sum_s: Floats
+    """(n_lanes,) over the events in time"""
+    last_event_s: Floats
+    """(n_lanes,) time of the last event in time, NaN without one; returns to reset do not count"""
+    unit_energy_j: Floats
+    """(n_lanes, n_units) supply + input energy"""
+    unit_fired: NDArray[np.int64]
+    """(n_lanes, n_units) output events in time"""
+    digital: Mapping[str, Floats]
+    """component -> (n_lanes,) number of actions"""
+
+
+class Ledger:
+    """Adds up what the banks report."""
+
+    def __init__(self, layer_sizes: Mapping[str, int], n_lanes: int, trace: bool = False) -> None:
+        self._sizes = layer_sizes
+        self._n_lanes = n_lanes
+        cells = (len(layer_sizes), n_lanes, len(StepKind))
+        self._supply, self._input = np.zeros(cells), np.zeros(cells)
+        self._steps = np.zeros(cells, dtype=np.int64)
+        self._late = np.zeros(cells[:2], dtype=np.int64)
+        self._latency = np.zeros(cells[:2])
+        self._last = np.full(cells[:2], -np.inf)
+        self._unit_energy = {name: np.zeros((n_lanes, size)) for name, size in layer_sizes.items()}
+        self._unit_fired = {
+            name: np.zeros((n_lanes, size), dtype=np.int64) for name, size in layer_sizes.items()
+        }
+        self._digital: dict[str, dict[str, Floats]] = {name: defaultdict(self._zeros) for name in layer_sizes}
+        self._trace: dict[str, list[TraceRows]] | None = {name: [] for name in layer_sizes} if trace else None
+
+    def record(self, at: Address, call: Call, result: StepResult, period_ps: int) -> None:
+        """Add one answered bank call; `at` has one entry per row."""
+        driven = np.where(result.fired, int(StepKind.ACTIVE), int(StepKind.QUIET))
+        kind = np.full_like(driven, int(StepKind.IDLE)) if call.request.idle else driven
+        cell = (at.layer, at.lane, kind)
+        np.add.at(self._supply, cell, result.supply_j)
+        np.add.at(self._input, cell, result.input_j)
+        np.add.at(self._steps, cell, 1)
+        np.add.at(self._late, cell[:2], result.fired & call.merged)
+        in_time = result.fired & ~call.merged
+        np.add.at(self._latency, (at.layer[in_time], at.lane[in_time]), result.latency_s[in_time])
+        needed = in_time & ~call.gated
+        time_s = call.start[needed] * seconds(period_ps) + result.latency_s[needed]
+        np.maximum.at(self._last, (at.layer[needed], at.lane[needed]), time_s)
+        for index, name in enumerate(self._sizes):
+            rows = np.flatnonzero(at.layer == index)
+            if len(rows):
+                units = (at.lane[rows], at.unit[rows])
+                np.add.at(self._unit_energy[name], units, (result.supply_j + result.input_j)[rows])
+                np.add.at(self._unit_fired[name], units, in_time[rows])
+                if self._trace is not None:
+                    self._trace[name].append(_rows(at, call, result, period_ps).take(rows))
+
+    def digital(self, actions: Mapping[tuple[str, str], Floats]) -> None:
+        """Add digital actions, keyed by (layer that pays, component), each (n_lanes,)."""
+        for (layer, component), count in actions.items():
+            self._digital[layer][component] += count
+
+    def totals(self) -> dict[str, LayerTotals]:
+        """Return the totals of every layer."""
+        last = np.where(np.isfinite(self._last), self._last, np.nan)
+        return {
+            name: LayerTotals(
+                supply_j=self._supply[i],
+                input_j=self._input[i],
+                steps=self._steps[i],
+                fired=self._unit_fired[name].sum(axis=1),
+                late=self._late[i],
+                latency_sum_s=self._latency[i],
+                last_event_s=last[i],
+                unit_energy_j=self._unit_energy[name],
+                unit_fired=self._unit_fired[name],
+                digital=dict(self._digital[name]),
+            )
+            for i, name in enumerate(self._sizes)
+        }
+
+    def trace(self) -> dict[str, TraceRows]:
+        """Return the rows of every layer that has any; empty unless traced."""
+        blocks = self._trace or {}
+        return {name: TraceRows.concatenate(parts) for name, parts in blocks.items() if parts}
+
+    def _zeros(self) -> Floats:
+        return np.zeros(self._n_lanes)
+
+
+def _rows(at: Address, call: Call, result: StepResult, period_ps: int) -> TraceRows:
+    request = call.request
+    return TraceRows(
+        lane=at.lane,
+        unit=at.unit,
+        step=call.start,
+        periods=request.duration_ps // period_ps,
+        idle=np.full(len(at.lane), request.idle),
+        merged=call.merged,
+        gated=call.gated,
+        fired=result.fired,
+        supply_j=result.supply_j,
+        input_j=result.input_j,
+        latency_s=result.latency_s,
+        inputs=request.inputs,
+        outputs=result.outputs,
+    )

@@ -1,0 +1,201 @@
+"""RunResult: what a run leaves behind, one HDF5 file that grows batch by batch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from simcore.bank import Floats
+from simcore.digital import COMPONENTS
+from simcore.errors import ResultError
+from simcore.ledger import LayerTotals, StepKind, TraceRows
+
+SCHEMA = 1
+FILE = "result.h5"
+_TOTALS = (
+    "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "last_event_s", "unit_energy_j",
+    "unit_fired",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What one engine run gives."""
+
+    samples: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    scores: Floats
+    """(n_lanes, n_classes)"""
+    layers: Mapping[str, LayerTotals]
+    counters: Mapping[str, Mapping[str, NDArray[np.int64]]]
+    """layer -> counter -> (n_lanes,)"""
+    trace: Mapping[str, TraceRows]
+
+
+class ResultWriter:
+    """Appends batches to a result file; after each batch the file is whole."""
+
+    def __init__(self, directory: Path, provenance: Mapping[str, Any]) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / FILE
+        try:
+            self._file = h5py.File(self.path, "w")
+        except OSError as error:
+            raise ResultError(f"cannot write {self.path}: {error}") from error
+        self._file.attrs["schema"] = SCHEMA
+        self.describe(provenance)
+
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """Store what made the run; called again when more is known."""
+        text = json.dumps(dict(provenance))
+        group = self._file.require_group("provenance")
+        if "json" in group:
+            del group["json"]
+        group["json"] = text
+        self._file.flush()
+
+    def append(self, batch: BatchResult) -> None:
+        """Add the samples of one batch and flush."""
+        results = self._file.require_group("results")
+        _append(results, "sample", batch.samples)
+        _append(results, "label", batch.labels)
+        _append(results, "scores", batch.scores)
+        for name, totals in batch.layers.items():
+            layer = results.require_group(f"layers/{name}")
+            for column in _TOTALS:
+                _append(layer, column, getattr(totals, column))
+            zeros = np.zeros(len(batch.samples))
+            _append(layer, "actions", np.stack([totals.digital.get(c, zeros) for c in COMPONENTS], axis=1))
+            for counter in ("out_of_range", "rail_excursions"):
+                _append(layer, counter, batch.counters[name].get(counter, zeros.astype(np.int64)))
+        for name, rows in batch.trace.items():
+            group = self._file.require_group(f"trace/{name}")
+            for column in TraceRows.__slots__:
+                values = getattr(rows, column)
+                _append(group, column, batch.samples[values] if column == "lane" else values)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class RunResult:
+    """A stored run, read whole except for its trace."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the run in `directory` (or its result file); raises ResultError."""
+        self.path = directory if directory.suffix == ".h5" else directory / FILE
+        if not self.path.exists():
+            raise ResultError(f"no run in {directory}: {self.path} does not exist")
+        try:
+            with h5py.File(self.path) as file:
+                if file.attrs["schema"] > SCHEMA:
+                    raise ResultError(
+                        f"{self.path}: schema {file.attrs['schema']} is newer than this program's {SCHEMA}"
+                    )
+                self.provenance: dict[str, Any] = json.loads(file["provenance/json"][()])
+                results = file["results"]
+                self.samples: NDArray[np.int64] = results["sample"][:]
+                self.labels: NDArray[np.int64] = results["label"][:]
+                self.scores: Floats = results["scores"][:]
+                self.layer_columns = {
+                    name: {column: data[:] for column, data in results[f"layers/{name}"].items()}
+                    for name in self.provenance["layers"]
+                }
+                self.is_traced = "trace" in file
+        except (OSError, KeyError, json.JSONDecodeError) as error:
+            raise ResultError(f"{self.path}: damaged or unfinished run: {error}") from error
+
+    @property
+    def predictions(self) -> NDArray[np.int64]:
+        """(n,) the class with the largest score; the first of equals."""
+        return np.asarray(np.argmax(self.scores, axis=1))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the samples whose prediction is their label."""
+        return float(np.mean(self.predictions == self.labels))
+
+    def trace(self, layer: str) -> TraceRows:
+        """Return the rows of a layer, `lane` holding the sample; raises ResultError if not traced."""
+        try:
+            with h5py.File(self.path) as file:
+                group = file[f"trace/{layer}"]
+                return TraceRows(*(group[column][:] for column in TraceRows.__slots__))
+        except KeyError as error:
+            raise ResultError(f"{self.path}: layer {layer} was not traced; run again with --trace") from error
+
+    def layers(self) -> pd.DataFrame:
+        """Return one row per layer: means per sample, the columns of `layers.csv`."""
+        return pd.DataFrame([self._layer(name) for name in self.layer_columns])
+
+    def digital(self, layer: str) -> dict[str, float]:
+        """Return the energy per digital component of a layer in joules, mean per sample."""
+        actions = self.layer_columns[layer]["actions"].mean(axis=0)
+        return {
+            name: actions[i] * COMPONENTS[name].energy_j for i, name in enumerate(COMPONENTS) if actions[i]
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the content of `summary.json`; what is undefined is None."""
+        layers = [self._layer(name) for name in self.layer_columns]
+        paths = [layer["critical_path_s"] for layer in layers if layer["critical_path_s"] is not None]
+        return {
+            **{key: self.provenance[key] for key in ("scenario", "architecture", "backend", "dataset")},
+            "n_samples": len(self.samples),
+            "accuracy": self.accuracy,
+            "energy_j": sum(layer["energy_j"] for layer in layers),
+            "latency_s": max(paths, default=None),
+            **{key: self.provenance[key] for key in ("wall_s", "cpu_s", "seed")},
+            "layers": layers,
+        }
+
+    def _layer(self, name: str) -> dict[str, Any]:
+        columns, info = self.layer_columns[name], self.provenance["layers"][name]
+        supply, input_ = columns["supply_j"].mean(axis=0), columns["input_j"].mean(axis=0)
+        analog, steps = supply + input_, columns["steps"].mean(axis=0)
+        digital_j = sum(self.digital(name).values())
+        last = columns["last_event_s"]
+        fired = int(columns["fired"].sum())
+        return {
+            "name": name,
+            "backend": info["backend"],
+            "n_units": info["n_units"],
+            "energy_j": float(analog.sum() + digital_j),
+            "supply_j": float(supply.sum()),
+            "input_j": float(input_.sum()),
+            "digital_j": float(digital_j),
+            "active_j": float(analog[StepKind.ACTIVE]),
+            "quiet_j": float(analog[StepKind.QUIET]),
+            "idle_j": float(analog[StepKind.IDLE]),
+            "event_latency_s": float(columns["latency_sum_s"].sum() / fired) if fired else None,
+            "critical_path_s": (
+                None if np.isnan(last).all() else float(np.nanmean(last)) + info["digital_latency_s"]
+            ),
+            "events_active": float(steps[StepKind.ACTIVE]),
+            "events_quiet": float(steps[StepKind.QUIET]),
+            "events_idle": float(steps[StepKind.IDLE]),
+            "events_late": float(columns["late"].mean()),
+            "out_of_range": float(columns["out_of_range"].mean()),
+            "rail_excursions": float(columns["rail_excursions"].mean()),
+        }
+
+
+def _append(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
+    if name not in group:
+        chunk = (max(1, min(len(values), 65536 // max(1, int(np.prod(values.shape[1:]))))), *values.shape[1:])
+        group.create_dataset(
+            name, data=values, maxshape=(None, *values.shape[1:]), chunks=chunk, compression="lzf"
+        )  # fmt: skip
+        return
+    data = group[name]
+    start = data.shape[0]
+    data.resize(start + len(values), axis=0)
+    data[start:] = values

@@ -1,0 +1,180 @@
+"""Runs a scenario: batches of samples through the engine into a RunResult."""
+
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from simcore.architecture import Batch, Layer, Network
+from simcore.assembly import Assembly, assemble, backend_of, open_banks
+from simcore.engine import BankSlot, Engine
+from simcore.ledger import Ledger
+from simcore.result import BatchResult, ResultWriter, RunResult
+from simcore.scenario import Scenario
+from simcore.schedule import lock_step
+
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0..1."""
+Rewire = Callable[[Network, Batch], Network]
+"""Replaces the network of a batch, as the aligned view of a comparison does."""
+
+SPICE_LANES = 8
+"""Samples per engine run where ngspice answers: few, so that a failure loses little."""
+LANES = 64
+
+
+def run(
+    scenario: Scenario,
+    out: Path | None = None,
+    *,
+    trace: bool = False,
+    progress: Progress = lambda _: None,
+    rewire: Rewire | None = None,
+) -> RunResult:
+    """Run a scenario and return its result; `out` gets `result.h5`, `summary.json` and `layers.csv`.
+
+    Raises a UserError before anything runs if the scenario is wrong, a SolverError if ngspice fails; the
+    samples finished before that stay in the file.
+    """
+    clock = _Stopwatch()
+    assembly = assemble(scenario)
+    directory = out or Path(tempfile.mkdtemp(prefix="simcore-"))
+    provenance = _provenance(scenario)
+    writer: ResultWriter | None = None
+    try:
+        for first, batch in _batches(assembly):
+            network = assembly.architecture.network(batch)
+            network = rewire(network, batch) if rewire else network
+            with closing_all(open_banks(scenario, network.layers, len(batch.samples))) as slots:
+                if writer is None:
+                    provenance["layers"] = _layer_info(scenario, network, slots)
+                    writer = ResultWriter(directory, provenance)
+                report = _scaled(progress, first / scenario.samples, len(batch.samples) / scenario.samples)
+                result = _run_batch(network, batch, slots, scenario, trace, report)
+                provenance["banks"] = [dict(slot.bank.provenance()) for slot in slots]
+            writer.append(result)
+            writer.describe(provenance | clock.read(provenance["banks"]))
+    finally:
+        if writer is not None:
+            writer.close()
+    return _finish(directory)
+
+
+class _Stopwatch:
+    """Wall and CPU time of a run; the banks report the CPU time of their own worker processes."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu, self._solver = time.perf_counter(), time.process_time(), 0.0
+
+    def read(self, banks: list[dict[str, Any]]) -> dict[str, float]:
+        """Add the solver time of one batch's banks and return the times so far."""
+        self._solver += sum(float(bank.get("cpu_s", 0.0)) for bank in banks)
+        return {
+            "wall_s": time.perf_counter() - self._wall,
+            "cpu_s": time.process_time() - self._cpu + self._solver,
+            "solver_cpu_s": self._solver,
+        }
+
+
+@contextmanager
+def closing_all(slots: list[BankSlot]) -> Iterator[list[BankSlot]]:
+    """Close the banks at the end, whatever happens."""
+    try:
+        yield slots
+    finally:
+        for slot in slots:
+            slot.bank.close()
+
+
+def _scaled(progress: Progress, start: float, share: float) -> Progress:
+    return lambda done: progress(start + share * done)
+
+
+def _batches(assembly: Assembly) -> list[tuple[int, Batch]]:
+    scenario = assembly.scenario
+    backends = {scenario.backend.default, *(layer.backend for layer in scenario.layers.values())}
+    lanes = SPICE_LANES if "spice" in backends else LANES
+    return [
+        (first, assembly.batch(first, min(lanes, scenario.samples - first)))
+        for first in range(0, scenario.samples, lanes)
+    ]
+
+
+def _run_batch(
+    network: Network,
+    batch: Batch,
+    slots: list[BankSlot],
+    scenario: Scenario,
+    trace: bool,
+    progress: Progress,
+) -> BatchResult:
+    n_lanes = len(batch.samples)
+    order = [layer.name for layer in network.layers]
+    ledger = Ledger({layer.name: layer.n_units for layer in network.layers}, n_lanes, trace)
+    engine = Engine(slots, order, n_lanes, ledger, scenario.merge_idle)
+    steps = iter(range(1, network.n_steps + 1))
+    period_ps = slots[0].bank.spec.period_ps
+    lock_step(network, engine, ledger, period_ps, lambda: progress(next(steps) / network.n_steps))
+    return BatchResult(
+        samples=batch.samples,
+        labels=batch.labels,
+        scores=network.readout.scores(),
+        layers=ledger.totals(),
+        counters=engine.counters(),
+        trace=ledger.trace(),
+    )
+
+
+def _layer_info(scenario: Scenario, network: Network, slots: list[BankSlot]) -> dict[str, Any]:
+    spec_of = {layer.name: slot.bank.spec for slot in slots for layer in slot.layers}
+    return {
+        layer.name: {
+            "backend": backend_of(scenario, layer.name),
+            "circuit": spec_of[layer.name].name,
+            "spec": json.loads(spec_of[layer.name].model_dump_json(exclude={"netlist", "device_models"})),
+            "n_units": layer.n_units,
+            "is_encoder": layer.is_encoder,
+            "digital_latency_s": _digital_latency(network, layer),
+        }
+        for layer in network.layers
+    }
+
+
+def _digital_latency(network: Network, layer: Layer) -> float:
+    """Time from the layer's output until the digital logic behind it has taken it in."""
+    readers = [x.stage.latency_s for x in network.layers if layer.name in x.sources]
+    return max(readers, default=network.readout.latency_s)
+
+
+def _provenance(scenario: Scenario) -> dict[str, Any]:
+    packages = ("simcore-ams", "simpy", "numpy", "onnxruntime", "h5py")
+    return {
+        "scenario": scenario.name,
+        "architecture": scenario.architecture.name,
+        "backend": scenario.backend.default,
+        "dataset": f"{scenario.dataset.name}/{scenario.dataset.split}",
+        "seed": scenario.seed,
+        "settings": json.loads(scenario.model_dump_json()),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": {name: version(name) for name in packages},
+        "wall_s": None,
+        "cpu_s": None,
+    }
+
+
+def _finish(directory: Path) -> RunResult:
+    result = RunResult(directory)
+    text = json.dumps(result.summary(), indent=2, allow_nan=False)
+    (directory / "summary.json").write_text(text + "\n", encoding="utf-8")
+    result.layers().to_csv(directory / "layers.csv", index=False)
+    return result

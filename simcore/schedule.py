@@ -1,0 +1,95 @@
+"""Schedules: in which order the edges of the layers are simulated. LockStep is the reference."""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any
+
+import simpy
+from simpy.events import EventPriority
+
+from simcore.architecture import Delivery, Layer, LayerOutput, Network
+from simcore.engine import Engine
+from simcore.ledger import Ledger
+
+AFTER_ALL = EventPriority(2)
+"""SimPy priority behind NORMAL: the edge is answered when every process of that time has run."""
+
+Outputs = dict[str, LayerOutput]
+Process = Generator[simpy.Event, Any, None]
+
+
+class _Edge:
+    """Collects the deliveries of one clock edge and answers them all in one engine call."""
+
+    def __init__(self, env: simpy.Environment, engine: Engine, n_history: int) -> None:
+        self._env = env
+        self._engine = engine
+        self._deliveries: dict[str, Delivery] = {}
+        self._answer: simpy.Event | None = None
+        self._history: deque[Outputs] = deque([engine.at_reset()] * n_history, maxlen=n_history)
+        self._step = 0
+
+    def source(self, name: str, delay: int) -> LayerOutput:
+        """Return what a layer showed `delay` periods ago."""
+        return self._history[-delay][name]
+
+    def deliver(self, layer: str, delivery: Delivery) -> simpy.Event:
+        """Hand in a delivery; the event fires with the outputs of all layers once the edge is answered."""
+        self._deliveries[layer] = delivery
+        return self.watch()
+
+    def watch(self) -> simpy.Event:
+        """Return the event that fires with the outputs of this edge."""
+        if self._answer is None:
+            self._answer = self._env.event()
+            due = self._env.event()
+            due.callbacks.append(self._flush)
+            due._ok = True
+            due._value = None
+            self._env.schedule(due, priority=AFTER_ALL)
+        return self._answer
+
+    def _flush(self, _: simpy.Event) -> None:
+        assert self._answer is not None
+        answer, self._answer = self._answer, None
+        deliveries, self._deliveries = self._deliveries, {}
+        outputs = self._engine.edge(self._step, deliveries)
+        self._step += 1
+        self._history.append(outputs)
+        answer.succeed(outputs)
+
+
+def lock_step(
+    network: Network, engine: Engine, ledger: Ledger, period_ps: int, on_step: Callable[[], None]
+) -> None:
+    """Run all layers edge by edge, one SimPy process per layer and one for the readout."""
+    env = simpy.Environment()
+    edge = _Edge(env, engine, max(layer.delay_periods for layer in network.layers))
+    for layer in network.layers:
+        env.process(_layer(env, edge, layer, network.n_steps, period_ps))
+    env.process(_readout(env, edge, network, ledger, period_ps, on_step))
+    env.run()
+    engine.settle(network.n_steps)
+
+
+def _layer(env: simpy.Environment, edge: _Edge, layer: Layer, n_steps: int, period_ps: int) -> Process:
+    for step in range(n_steps):
+        sources = tuple(edge.source(name, layer.delay_periods) for name in layer.sources)
+        yield edge.deliver(layer.name, layer.stage.deliver(step, sources))
+        yield env.timeout(period_ps)
+
+
+def _readout(
+    env: simpy.Environment,
+    edge: _Edge,
+    network: Network,
+    ledger: Ledger,
+    period_ps: int,
+    on_step: Callable[[], None],
+) -> Process:
+    last = network.layers[-1].name
+    for step in range(network.n_steps):
+        outputs: Outputs = yield edge.watch()
+        ledger.digital(network.readout.observe(step, outputs[last]))
+        on_step()
+        yield env.timeout(period_ps)
