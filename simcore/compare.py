@@ -1,0 +1,234 @@
+"""Compares two runs of one scenario, layer by layer: in cascade, and aligned on the reference's own inputs."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore import metrics
+from simcore.architecture import Batch, Delivery, LayerOutput, Network
+from simcore.bank import Floats
+from simcore.errors import ResultError
+from simcore.ledger import TraceRows
+from simcore.metrics import UNDEFINED, Figure
+from simcore.result import RunResult
+from simcore.run import Progress, run
+from simcore.scenario import Scenario, parse_scenario
+
+REFERENCE, CANDIDATE, ALIGNED = "reference", "candidate", "aligned"
+"""Folders of a comparison's three runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs side by side, and the candidate on the reference's own inputs."""
+
+    reference: RunResult
+    candidate: RunResult
+    aligned: RunResult
+    figures: dict[str, Any]
+    """Content of `comparison.json`."""
+
+    def save(self, directory: Path) -> None:
+        """Write `comparison.json`."""
+        text = json.dumps(self.figures, indent=2, allow_nan=False)
+        (directory / "comparison.json").write_text(text + "\n", encoding="utf-8")
+
+
+def compare_scenario(
+    scenario: Scenario,
+    reference: str,
+    candidate: str,
+    out: Path,
+    progress: Callable[[str], Progress],
+) -> Comparison:
+    """Run a scenario on two back ends and compare; `progress(what)` returns the callback of each run."""
+    first = run(scenario.with_backend(reference), out / REFERENCE, trace=True, progress=progress(reference))
+    second = run(scenario.with_backend(candidate), out / CANDIDATE, trace=True, progress=progress(candidate))
+    return compare(first, second, out, progress=progress("aligned"))
+
+
+def compare(
+    reference: RunResult, candidate: RunResult, out: Path, *, progress: Progress = lambda _: None
+) -> Comparison:
+    """Compare two stored, traced runs of the same samples and network; writes `comparison.json` to `out`.
+
+    The aligned view runs the candidate's settings once more, each layer on the input raster that the
+    reference's layer received. Raises ResultError if the runs do not fit together.
+    """
+    _check_fit(reference, candidate)
+    settings = parse_scenario(candidate.provenance["settings"], str(candidate.path))
+    rasters = {name: reference.trace(name) for name in reference.layer_columns}
+    aligned = run(settings, out / ALIGNED, trace=True, progress=progress, rewire=_replaying(rasters))
+    result = Comparison(reference, candidate, aligned, _figures(reference, candidate, aligned))
+    result.save(out)
+    return result
+
+
+class _ReplayStage:
+    """Delivers the inputs that a traced layer received."""
+
+    latency_s = 0.0
+
+    def __init__(self, rows: TraceRows, batch: Batch, n_units: int) -> None:
+        known = np.isin(rows.lane, batch.samples)
+        rows = rows.take(known & ~rows.idle & ~rows.gated)
+        flat = np.searchsorted(batch.samples, rows.lane) * n_units + rows.unit
+        order = np.lexsort([flat, rows.step])
+        self._flat, self._inputs, self._step = flat[order], rows.inputs[order], rows.step[order]
+
+    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
+        """Return what the layer received in period `step`."""
+        part = slice(*np.searchsorted(self._step, [step, step + 1]))
+        return Delivery(self._flat[part], self._inputs[part])
+
+
+def _replaying(rasters: dict[str, TraceRows]) -> Callable[[Network, Batch], Network]:
+    def rewire(network: Network, batch: Batch) -> Network:
+        layers = tuple(
+            replace(layer, stage=_ReplayStage(rasters[layer.name], batch, layer.n_units), sources=())
+            for layer in network.layers
+        )
+        return replace(network, layers=layers)
+
+    return rewire
+
+
+def _check_fit(reference: RunResult, candidate: RunResult) -> None:
+    ours, theirs = reference.provenance, candidate.provenance
+    for what, a, b in [
+        ("samples", reference.samples.tolist(), candidate.samples.tolist()),
+        ("layers", list(reference.layer_columns), list(candidate.layer_columns)),
+        *((key, ours[key], theirs[key]) for key in ("architecture", "dataset", "seed")),
+        *((f"settings.{key}", ours["settings"][key], theirs["settings"][key]) for key in ("merge_idle", "circuits")),
+    ]:  # fmt: skip
+        if a != b:
+            raise ResultError(f"{reference.path} and {candidate.path} differ in {what}: {a} against {b}")
+
+
+def _figures(reference: RunResult, candidate: RunResult, aligned: RunResult) -> dict[str, Any]:
+    layers = [_Layer(name, reference, candidate, aligned) for name in reference.layer_columns]
+    judged = [layer for layer in layers if not layer.info["is_encoder"]]
+    cpu = reference.provenance["cpu_s"], candidate.provenance["cpu_s"]
+    return {
+        "scenario": reference.provenance["scenario"],
+        "reference": reference.provenance["backend"],
+        "candidate": candidate.provenance["backend"],
+        "n_samples": len(reference.samples),
+        "energy_error_pct": _total_energy(reference, candidate).value_pct,
+        "latency_error_pct": _worst(layer.aligned["latency"] for layer in judged),
+        "behaviour_error_pct": _worst(layer.cascade["behaviour"] for layer in judged),
+        "prediction_agreement": float(np.mean(reference.predictions == candidate.predictions)),
+        "accuracy_reference": reference.accuracy,
+        "accuracy_candidate": candidate.accuracy,
+        "wall_reference_s": reference.provenance["wall_s"],
+        "wall_candidate_s": candidate.provenance["wall_s"],
+        "cpu_reference_s": cpu[0],
+        "cpu_candidate_s": cpu[1],
+        "reference_cached": False,
+        "speedup": cpu[0] / cpu[1],
+        "layers": [layer.as_dict() for layer in layers],
+    }
+
+
+def _worst(figures: Any) -> float | None:
+    return max((f.value_pct for f in figures if f.value_pct is not None), default=None)
+
+
+def _total_energy(reference: RunResult, candidate: RunResult) -> Figure:
+    parts = [_unit_totals(reference, candidate, name, "unit_energy_j") for name in reference.layer_columns]
+    return metrics.relative_error(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _unit_totals(
+    reference: RunResult, candidate: RunResult, layer: str, column: str
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    ours = reference.layer_columns[layer][column]
+    theirs = candidate.layer_columns[layer][column]
+    sample = np.repeat(reference.samples, ours.shape[1])
+    return ours.ravel().astype(float), theirs.ravel().astype(float), sample
+
+
+class _Layer:
+    """The figures of one layer."""
+
+    def __init__(self, name: str, reference: RunResult, candidate: RunResult, aligned: RunResult) -> None:
+        self.name = name
+        self.info = reference.provenance["layers"][name]
+        output = next(port for port in self.info["spec"]["ports"] if port["kind"] == "output")
+        self._span = output["high"] - output["low"]
+        self._is_level = output["detector"]["kind"] == "settled"
+        rows = reference.trace(name)
+        self.cascade = {
+            "energy": metrics.relative_error(*_unit_totals(reference, candidate, name, "unit_energy_j")),
+            "behaviour": (
+                self._output(*_matched(rows, candidate.trace(name), inner=True))
+                if self._is_level
+                else metrics.relative_error(*_unit_totals(reference, candidate, name, "unit_fired"))
+            ),
+        }
+        self.aligned, self.exact_units_pct, self.latency_matched_pct = self._aligned(
+            *_matched(rows, aligned.trace(name), inner=False)
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the layer's entry in `comparison.json`."""
+        aligned = {key: figure.as_dict() for key, figure in self.aligned.items()}
+        aligned["latency"]["matched_pct"] = self.latency_matched_pct
+        return {
+            "name": self.name,
+            "cascade": {key: figure.as_dict() for key, figure in self.cascade.items()},
+            "aligned": {**aligned, "exact_units_pct": self.exact_units_pct},
+        }
+
+    def _aligned(
+        self, ours: TraceRows, theirs: TraceRows
+    ) -> tuple[dict[str, Figure], float | None, float | None]:
+        energy, other = ours.supply_j + ours.input_j, theirs.supply_j + theirs.input_j
+        active = ~ours.idle & ours.fired
+        quiet = ~ours.idle & ~ours.fired
+        both = ours.fired & theirs.fired
+        figures = {
+            "energy": metrics.relative_error(energy, other, ours.lane),
+            "energy_active": metrics.relative_error(energy[active], other[active], ours.lane[active]),
+            "energy_quiet": metrics.relative_error(energy[quiet], other[quiet], ours.lane[quiet]),
+            "energy_idle": metrics.relative_error(energy[ours.idle], other[ours.idle], ours.lane[ours.idle]),
+            "latency": metrics.relative_error(ours.latency_s[both], theirs.latency_s[both], ours.lane[both]),
+            "event": metrics.event_error(ours.fired, theirs.fired, ~ours.idle, ours.lane),
+            "output": self._output(ours, theirs) if self._is_level else UNDEFINED,
+        }
+        either = ours.fired | theirs.fired
+        matched = 100 * float(both.sum() / either.sum()) if either.any() else None
+        return figures, _exact_units(ours, theirs), matched
+
+    def _output(self, ours: TraceRows, theirs: TraceRows) -> Figure:
+        rows = ~ours.idle & ~ours.gated
+        return metrics.output_error(
+            ours.outputs[rows, 0], theirs.outputs[rows, 0], self._span, ours.lane[rows]
+        )
+
+
+def _exact_units(ours: TraceRows, theirs: TraceRows) -> float | None:
+    """Of the units with events, the share whose every step agrees, in percent."""
+    either = ours.fired | theirs.fired
+    unit = ours.lane * (ours.unit.max(initial=0) + 1) + ours.unit
+    with_events = np.unique(unit[either])
+    wrong = np.unique(unit[ours.fired != theirs.fired])
+    return 100 * (1 - len(wrong) / len(with_events)) if len(with_events) else None
+
+
+def _matched(ours: TraceRows, theirs: TraceRows, *, inner: bool) -> tuple[TraceRows, TraceRows]:
+    """Bring both into the same order; `inner` keeps the rows that both have, else they must agree."""
+    n_units = 1 + max(rows.unit.max(initial=0) for rows in (ours, theirs))
+    n_steps = 1 + max(rows.step.max(initial=0) for rows in (ours, theirs))
+    a, b = ((rows.lane * n_units + rows.unit) * n_steps + rows.step for rows in (ours, theirs))
+    common, left, right = np.intersect1d(a, b, assume_unique=True, return_indices=True)
+    if not inner and not len(common) == len(a) == len(b):
+        raise ResultError(
+            f"the aligned runs have different steps: {len(a)}, {len(b)}, {len(common)} in common"
+        )
+    return ours.take(left), theirs.take(right)
