@@ -1,4 +1,4 @@
-"""Compares two runs of one scenario, layer by layer: in cascade, and aligned on the reference's own inputs."""
+"""Compares two runs of one scenario, layer by layer: in cascade, and aligned on the reference's inputs."""
 
 import json
 from collections.abc import Callable
@@ -100,12 +100,13 @@ def _replaying(rasters: dict[str, TraceRows]) -> Callable[[Network, Batch], Netw
 
 def _check_fit(reference: RunResult, candidate: RunResult) -> None:
     ours, theirs = reference.provenance, candidate.provenance
-    for what, a, b in [
+    pairs = [
         ("samples", reference.samples.tolist(), candidate.samples.tolist()),
         ("layers", list(reference.layer_columns), list(candidate.layer_columns)),
-        *((key, ours[key], theirs[key]) for key in ("architecture", "dataset", "seed")),
-        *((f"settings.{key}", ours["settings"][key], theirs["settings"][key]) for key in ("merge_idle", "circuits")),
-    ]:  # fmt: skip
+    ]
+    pairs += [(key, ours[key], theirs[key]) for key in ("architecture", "dataset", "seed")]
+    pairs += [(key, ours["settings"][key], theirs["settings"][key]) for key in ("merge_idle", "circuits")]
+    for what, a, b in pairs:
         if a != b:
             raise ResultError(f"{reference.path} and {candidate.path} differ in {what}: {a} against {b}")
 

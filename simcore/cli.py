@@ -1,0 +1,229 @@
+"""The command line: `simcore run | compare | report | circuit | surrogate | doctor`."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simcore import terminal
+from simcore.compare import Comparison, compare, compare_scenario
+from simcore.errors import ScenarioError, UserError
+from simcore.result import RunResult
+from simcore.run import run
+from simcore.scenario import Scenario, load_scenario
+from simcore.terminal import console, percent, progress_bar, si
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Discrete-event mixed-signal simulator: energy and latency per layer, on ngspice or surrogates.",
+)
+
+ScenarioArgument = Annotated[Path, typer.Argument(help="Scenario file (TOML), see scenarios/.")]
+SamplesOption = Annotated[int | None, typer.Option(help="Number of samples; overrides the scenario.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key: architecture.options.steps=50."),
+]
+OutOption = Annotated[Path | None, typer.Option(help="Directory for the results [runs/NAME-...].")]
+
+
+@app.command("run")
+def run_command(
+    scenario: ScenarioArgument,
+    backend: Annotated[str | None, typer.Option(help="spice, surrogate or ideal, for every layer.")] = None,
+    samples: SamplesOption = None,
+    set_: SetOption = None,
+    out: OutOption = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Keep every event row.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and stop.")] = False,
+) -> None:
+    """Run a scenario and report energy and latency per layer."""
+    config = _scenario(scenario, samples, set_)
+    config = config.with_backend(backend) if backend else config
+    if dry_run:
+        _dry_run(config)
+        return
+    directory = out or Path("runs") / f"{config.name}-{config.backend.default}"
+    with progress_bar() as show:
+        result = run(
+            config, directory, trace=trace, progress=show(f"{config.name} on {config.backend.default}")
+        )
+    _show_run(result)
+    _report(result, directory)
+
+
+@app.command("compare")
+def compare_command(
+    target: Annotated[list[Path], typer.Argument(help="A scenario file, or two run directories.")],
+    reference: Annotated[str, typer.Option(help="Back end that counts as the truth.")] = "spice",
+    candidate: Annotated[str, typer.Option(help="Back end that is judged.")] = "surrogate",
+    samples: SamplesOption = None,
+    set_: SetOption = None,
+    out: OutOption = None,
+    fail_above: Annotated[
+        str | None,
+        typer.Option(metavar="energy=2,latency=3,behaviour=4", help="Exit with 4 if an error (%) is larger."),
+    ] = None,
+) -> None:
+    """Run a scenario on two back ends, or take two stored runs, and put them side by side."""
+    limits = _limits(fail_above)
+    if len(target) > 2:
+        raise ScenarioError(f"compare takes one scenario or two runs, got {len(target)} paths")
+    with progress_bar() as show:
+        if len(target) == 2:
+            directory = out or Path("runs") / "compare"
+            first, second = (RunResult(path) for path in target)
+            comparison = compare(first, second, directory, progress=show("aligned"))
+        else:
+            config = _scenario(target[0], samples, set_)
+            directory = out or Path("runs") / f"{config.name}-compare"
+            comparison = compare_scenario(config, reference, candidate, directory, show)
+    _show_comparison(comparison)
+    _report(comparison, directory)
+    _fail_above(comparison.figures, limits)
+
+
+@app.command("report")
+def report_command(
+    directories: Annotated[list[Path], typer.Argument(help="Run directories.")],
+) -> None:
+    """Write report.html again from stored results."""
+    for directory in directories:
+        _report(RunResult(directory), directory)
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Say what is installed, what is missing, and the command that mends it."""
+    from simcore.doctor import examine
+
+    findings = examine()
+    rows = [[f.name, "ok" if f.ok else "missing", f.detail, f.remedy] for f in findings]
+    console.print(terminal.table("simcore doctor", ["part", "", "found", "mend it with"], rows))
+    if not all(finding.ok or finding.optional for finding in findings):
+        terminal.abort(2)
+
+
+def _scenario(path: Path, samples: int | None, overrides: list[str] | None) -> Scenario:
+    extra = [] if samples is None else [f"samples={samples}"]
+    return load_scenario(path, [*(overrides or []), *extra])
+
+
+def _dry_run(config: Scenario) -> None:
+    from simcore.assembly import assemble, backend_of
+
+    network = assemble(config)
+    layers = network.architecture.network(network.batch(0, 1)).layers
+    rows = [
+        [x.name, x.circuit, backend_of(config, x.name), x.n_units, x.n_units * config.samples] for x in layers
+    ]
+    columns = ["layer", "circuit", "back end", "units", "units x samples"]
+    console.print(terminal.table(f"{config.name}: {config.samples} samples, nothing run", columns, rows))
+
+
+_JOULES = ("energy", "supply", "input", "digital", "active", "quiet", "idle")
+_HEADINGS = [*_JOULES, "event latency", "critical path", "events", "out of range"]
+
+
+def _cells(layer: Mapping[str, Any]) -> list[str]:
+    """Return the table cells of one layer of a summary, in the order of _HEADINGS."""
+    return [
+        *(si(layer[f"{part}_j"], "J") for part in _JOULES),
+        si(layer["event_latency_s"], "s"),
+        si(layer["critical_path_s"], "s"),
+        f"{layer['events_active']:.6g}",
+        f"{layer['out_of_range']:.6g}",
+    ]
+
+
+def _show_run(result: RunResult) -> None:
+    summary = result.summary()
+    rows = [[x["name"], x["backend"], x["n_units"], *_cells(x)] for x in summary["layers"]]
+    title = f"{summary['scenario']}: means per sample"
+    console.print(terminal.table(title, ["layer", "back end", "units", *_HEADINGS], rows))
+    console.print(
+        f"{summary['n_samples']} samples, accuracy {summary['accuracy']:.2%}, "
+        f"energy {si(summary['energy_j'], 'J')}, latency {si(summary['latency_s'], 's')} per sample; "
+        f"{summary['wall_s']:.1f} s wall, {summary['cpu_s']:.1f} s CPU"
+    )
+
+
+def _show_comparison(comparison: Comparison) -> None:
+    summaries = [side.summary()["layers"] for side in (comparison.reference, comparison.candidate)]
+    rows = [[x["name"], x["backend"], *_cells(x)] for pair in zip(*summaries, strict=True) for x in pair]
+    title = f"{comparison.figures['scenario']}: means per sample"
+    console.print(terminal.table(title, ["layer", "back end", *_HEADINGS], rows))
+    figures = comparison.figures
+    console.print(_error_table(figures))
+    console.print(
+        f"{figures['n_samples']} samples; error in energy {percent(figures['energy_error_pct'])}, "
+        f"latency {percent(figures['latency_error_pct'])}, "
+        f"behaviour {percent(figures['behaviour_error_pct'])}; "
+        f"same label {figures['prediction_agreement']:.1%}; "
+        f"accuracy {figures['accuracy_reference']:.1%} against {figures['accuracy_candidate']:.1%}"
+    )
+    console.print(
+        f"CPU {figures['cpu_reference_s']:.1f} s against {figures['cpu_candidate_s']:.1f} s: "
+        f"speed-up {figures['speedup']:.0f}x"
+    )
+
+
+def _error_table(figures: Mapping[str, Any]) -> Any:
+    aligned = ("energy", "energy_active", "energy_quiet", "energy_idle", "latency", "event", "output")
+    rows = [
+        [
+            layer["name"],
+            *(percent(layer["aligned"][key]["value_pct"]) for key in aligned),
+            percent(layer["aligned"]["exact_units_pct"]),
+            *(percent(layer["cascade"][key]["value_pct"]) for key in ("energy", "behaviour")),
+        ]
+        for layer in figures["layers"]
+    ]
+    columns = ["layer", "energy", "active", "quiet", "idle", "latency", "event", "output", "exact units"]
+    columns += ["cascade energy", "cascade behaviour"]
+    title = (
+        f"errors of {figures['candidate']} against {figures['reference']} (aligned where not said otherwise)"
+    )
+    return terminal.table(title, columns, rows)
+
+
+def _report(result: RunResult | Comparison, directory: Path) -> None:
+    from simcore.report import write_report
+
+    console.print(f"report: {write_report(result, directory)}")
+
+
+def _limits(text: str | None) -> dict[str, float]:
+    limits = {}
+    for part in text.split(",") if text else []:
+        name, _, value = part.partition("=")
+        try:
+            limits[name.strip()] = float(value)
+        except ValueError as error:
+            raise UserError(f"--fail-above {part}: expected a number in percent, such as energy=2") from error
+    unknown = set(limits) - {"energy", "latency", "behaviour"}
+    if unknown:
+        raise UserError(f"--fail-above: unknown error '{min(unknown)}', known: energy, latency, behaviour")
+    return limits
+
+
+def _fail_above(figures: Mapping[str, Any], limits: Mapping[str, float]) -> None:
+    failed = False
+    for name, limit in limits.items():
+        value = figures[f"{name}_error_pct"]
+        if value is None or value > limit:
+            terminal.stderr.print(f"{name} error {percent(value)} is above {limit:g} %")
+            failed = True
+    if failed:
+        terminal.abort(4)
+
+
+def main() -> None:
+    """Entry point of the `simcore` command."""
+    for point in sorted(entry_points(group="simcore.commands"), key=lambda p: p.name):
+        app.add_typer(point.load(), name=point.name)
+    terminal.guarded(app)

@@ -1,0 +1,63 @@
+"""`simcore doctor`: what is installed, what is missing, and the command that mends it."""
+
+import ctypes.util
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from simcore import registry
+
+_PACKAGES = {
+    "simpy": "", "numpy": "", "onnxruntime": "", "h5py": "", "scikit-learn": "", "plotly": "",
+    "PySpice": "spice", "lightgbm": "train", "skl2onnx": "train", "onnxmltools": "train", "torch": "torch",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part of the installation."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    optional: bool = False
+
+
+def examine() -> list[Finding]:
+    """Look at packages, the ngspice library, data and plug-ins; never raises."""
+    return [
+        Finding("python", platform.python_version_tuple() >= ("3", "11"), platform.python_version()),
+        *(_package(name, extra) for name, extra in _PACKAGES.items()),
+        _ngspice(),
+        _mnist(),
+        *(_plugins(group) for group in registry.GROUPS),
+    ]
+
+
+def _package(name: str, extra: str) -> Finding:
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        target = f"simcore-ams[{extra}]" if extra else name
+        return Finding(name, False, "not installed", f"pip install '{target}'", optional=bool(extra))
+
+
+def _plugins(group: str) -> Finding:
+    found = registry.names(group)
+    return Finding(group, bool(found), ", ".join(found), "" if found else "pip install -e .")
+
+
+def _ngspice() -> Finding:
+    found = os.environ.get("NGSPICE_LIBRARY_PATH") or ctypes.util.find_library("ngspice")
+    remedy = "" if found else "apt-get install libngspice0"
+    return Finding("libngspice", bool(found), found or "not found", remedy, optional=True)
+
+
+def _mnist() -> Finding:
+    folder = os.environ.get("SIMCORE_DATA")
+    there = folder is not None and (Path(folder) / "mnist").is_dir()
+    remedy = "" if there else "set SIMCORE_DATA to a folder that holds mnist/ (else it is downloaded)"
+    return Finding("MNIST", there, f"{folder}/mnist" if there else "not found here", remedy, optional=True)
