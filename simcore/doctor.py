@@ -3,6 +3,7 @@
 import ctypes.util
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,7 +30,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at packages, the ngspice library, data and plug-ins; never raises."""
     return [
-        Finding("python", platform.python_version_tuple() >= ("3", "11"), platform.python_version()),
+        Finding("python", sys.version_info >= (3, 11), platform.python_version()),
         *(_package(name, extra) for name, extra in _PACKAGES.items()),
         _ngspice(),
         _mnist(),

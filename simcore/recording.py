@@ -27,6 +27,11 @@ from simcore.spec import CircuitSpec, PortKind
 SCHEMA = 1
 
 
+def default_path(spec: CircuitSpec) -> Path:
+    """Return where a circuit's recording lies if nobody says otherwise, from the working directory."""
+    return Path("data/recordings") / ("-".join([spec.name, *map(str, spec.sizes.values())]) + ".h5")
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
     """The rows of a recording, struct of arrays; n rows, state and outputs before and after each step."""

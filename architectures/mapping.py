@@ -1,0 +1,59 @@
+"""Mapping of a dense layer onto crossbar rows: one unit per (tile of inputs, output).
+
+Unit `tile * n_outputs + output` holds the weights of one output for the inputs of one tile. Inputs beyond the
+last are padding: weight 0, level 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.bank import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """A dense layer of `n_inputs` x `n_outputs` cut into tiles of `rows` inputs."""
+
+    n_inputs: int
+    n_outputs: int
+    rows: int
+
+    @property
+    def count(self) -> int:
+        """Tiles that share one output."""
+        return -(-self.n_inputs // self.rows)
+
+    @property
+    def n_units(self) -> int:
+        """Crossbar rows of the layer."""
+        return self.count * self.n_outputs
+
+    def cells(self, weight: Floats) -> Floats:
+        """Return the weights of each unit, (n_units, rows), of `weight` (n_outputs, n_inputs)."""
+        tiled = self._padded(weight).reshape(self.n_outputs, self.count, self.rows)
+        return tiled.transpose(1, 0, 2).reshape(self.n_units, self.rows)
+
+    def bias_cells(self, bias: Floats) -> Floats:
+        """Spread whole-numbered biases (n_outputs,) over the tiles' bias cells -1, 0, +1: (n_units,)."""
+        tile = np.arange(self.count)[:, None]
+        return (np.sign(bias) * (tile < np.abs(bias))).reshape(self.n_units)
+
+    def levels(self, values: Floats) -> Floats:
+        """Return the inputs of each unit, (lanes, n_units, rows), of `values` (lanes, n_inputs)."""
+        tiled = self._padded(values).reshape(len(values), self.count, 1, self.rows)
+        shape = (len(values), self.count, self.n_outputs, self.rows)
+        return np.broadcast_to(tiled, shape).reshape(len(values), self.n_units, self.rows)
+
+    def partial_sums(self, outputs: Floats) -> Floats:
+        """Arrange the outputs of the units, (lanes, n_units), as (lanes, count, n_outputs)."""
+        return outputs.reshape(len(outputs), self.count, self.n_outputs)
+
+    def _padded(self, values: Floats) -> Floats:
+        return np.pad(values, ((0, 0), (0, self.count * self.rows - self.n_inputs)))
+
+
+def all_units(n_lanes: int, n_units: int) -> NDArray[np.int64]:
+    """Return the flat indices of every unit of every lane."""
+    return np.arange(n_lanes * n_units, dtype=np.int64)

@@ -1,0 +1,200 @@
+"""Multilayer perceptron of spiking neurons: digital synapses between layers of analog LIF neurons.
+
+Pixels become Poisson events; each drives an analog input neuron (or, without those, the first layer's
+synapses); the spikes of a step are summed over the weights and delivered as one charge packet per neuron in
+the next step; the label is the class with the most output spikes. Set-up after LASANA, arXiv 2507.10748.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from architectures.datasets.encoding import poisson_raster
+from architectures.weights import load_weights
+from simcore.architecture import Batch, Delivery, DigitalStage, Layer, LayerOutput, Network, Options
+from simcore.bank import Floats
+from simcore.digital import COMPONENTS
+from simcore.errors import WeightsError
+
+CIRCUIT = "lif_neuron"
+WEIGHT_GRID = 2.0**-20
+"""Weights are rounded to it: sums of them are exact, so that no sum depends on the size of the batch."""
+
+
+class SpikingOptions(Options):
+    """Options of `spiking_mlp`."""
+
+    steps: int = Field(default=100, ge=1)
+    """Steps in which pixels make events; one more per layer lets the last of them reach the output."""
+    analog_inputs: bool = True
+    """One analog neuron per pixel turns Poisson events into spikes; else they go straight to the synapses."""
+    input_weight: float = Field(default=2.0, gt=0)
+    """Event weight that a Poisson event drives into its input neuron."""
+    max_rate: float = Field(default=0.25, gt=0, le=1)
+    """Probability of an event in a step of a pixel of value 1."""
+    weight_limit: float = Field(default=14.0, gt=0)
+    """Summed weights are clipped to -weight_limit..weight_limit, the range of the neuron's input."""
+
+
+class SpikingMlp:
+    """Architecture `spiking_mlp`."""
+
+    options_type: ClassVar[type[Options]] = SpikingOptions
+
+    def __init__(self, weights: str, options: SpikingOptions, image_shape: tuple[int, int]) -> None:
+        self._options = options
+        self._dense = load_weights(weights, image_shape[0] * image_shape[1])
+        for i, dense in enumerate(self._dense):
+            if dense.bias.any():
+                raise WeightsError(
+                    f"{weights}: fc{i + 1}.bias: got values other than 0, expected none: events have no bias"
+                )
+
+    def network(self, batch: Batch) -> Network:
+        """Return the input layer (if analog), the hidden layers and the output layer."""
+        options, n_lanes = self._options, len(batch.images)
+        raster = poisson_raster(batch, options.steps, options.max_rate)
+        layers: list[Layer] = []
+        if options.analog_inputs:
+            layers.append(
+                _layer(EncoderStage("inputs", raster, options.input_weight), "inputs", raster.shape[2], ())
+            )
+        for name, dense in zip(layer_names(len(self._dense)), self._dense, strict=True):
+            synapses = Synapses(name, dense.weight, options.weight_limit)
+            source = (layers[-1].name,) if layers else ()
+            stage: DigitalStage = SpikeStage(synapses) if source else RasterStage(synapses, raster)
+            layers.append(_layer(stage, name, len(dense.weight), source))
+        return Network(
+            layers=tuple(layers),
+            readout=SpikeCount(layers[-1].name, n_lanes, layers[-1].n_units),
+            n_steps=options.steps + len(layers) - 1,
+        )
+
+
+class Synapses:
+    """Weights of one layer: sums those of the sources that fired into one event per neuron."""
+
+    def __init__(self, layer: str, weight: Floats, limit: float) -> None:
+        self.layer = layer
+        self.latency_s = COMPONENTS["weight_read"].latency_s + COMPONENTS["accumulate"].latency_s
+        self._weight = (np.rint(weight / WEIGHT_GRID) * WEIGHT_GRID).T.copy()
+        self._connected = (self._weight != 0.0).astype(np.float64)
+        self._limit = limit
+
+    def deliver(self, fired: NDArray[np.bool_]) -> Delivery:
+        """Return the events that `fired` (n_lanes, n_sources) causes; no event where no source fired."""
+        spikes = fired.astype(np.float64)
+        n_terms = spikes @ self._connected
+        lanes_units = n_terms > 0.0
+        sums = spikes @ self._weight
+        clipped = (np.abs(sums) > self._limit) & lanes_units
+        reads = n_terms.sum(axis=1)
+        return Delivery(
+            units=np.flatnonzero(lanes_units),
+            inputs=sums.clip(-self._limit, self._limit)[lanes_units][:, None],
+            actions={
+                (self.layer, "weight_read"): reads,
+                (self.layer, "accumulate"): reads,
+                (self.layer, "clip"): clipped.sum(axis=1).astype(np.float64),
+            },
+        )
+
+
+class SpikeStage:
+    """Drives a layer with the spikes of the layer before it."""
+
+    def __init__(self, synapses: Synapses) -> None:
+        self.latency_s = synapses.latency_s
+        self._synapses = synapses
+
+    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
+        """Deliver the weighted spikes of the source layer."""
+        return self._synapses.deliver(sources[0].fired)
+
+
+class RasterStage:
+    """Drives a layer with Poisson events, without analog input neurons."""
+
+    def __init__(self, synapses: Synapses, raster: NDArray[np.bool_]) -> None:
+        self.latency_s = COMPONENTS["poisson"].latency_s + synapses.latency_s
+        self._synapses, self._raster = synapses, raster
+
+    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
+        """Deliver the weighted events of this step."""
+        delivery = self._synapses.deliver(events(self._raster, step))
+        return Delivery(
+            units=delivery.units,
+            inputs=delivery.inputs,
+            actions={**delivery.actions, **draws(self._synapses.layer, self._raster, step)},
+        )
+
+
+class EncoderStage:
+    """Drives each input neuron with the Poisson events of its pixel."""
+
+    def __init__(self, layer: str, raster: NDArray[np.bool_], weight: float) -> None:
+        self.latency_s = COMPONENTS["poisson"].latency_s
+        self._layer, self._raster, self._weight = layer, raster, weight
+
+    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
+        """Deliver one event of fixed weight per event of this step."""
+        units = np.flatnonzero(events(self._raster, step))
+        return Delivery(
+            units=units,
+            inputs=np.full((len(units), 1), self._weight),
+            actions=draws(self._layer, self._raster, step),
+        )
+
+
+class SpikeCount:
+    """Readout: counts the spikes of each output neuron; a tie goes to the lowest class."""
+
+    def __init__(self, layer: str, n_lanes: int, n_classes: int) -> None:
+        self.latency_s = COMPONENTS["spike_count"].latency_s
+        self._layer = layer
+        self._counts = np.zeros((n_lanes, n_classes))
+
+    def observe(self, step: int, source: LayerOutput) -> dict[tuple[str, str], Floats]:
+        """Count the spikes of one step."""
+        self._counts += source.fired
+        return {(self._layer, "spike_count"): source.fired.sum(axis=1).astype(np.float64)}
+
+    def scores(self) -> Floats:
+        """Return the spike counts, (n_lanes, n_classes)."""
+        return self._counts
+
+
+def layer_names(n_dense: int) -> tuple[str, ...]:
+    """Return `hidden`, `output`; with more hidden layers `hidden1`, `hidden2`, ..., `output`."""
+    if n_dense <= 2:
+        return ("hidden", "output")[2 - n_dense :]
+    return (*(f"hidden{i + 1}" for i in range(n_dense - 1)), "output")
+
+
+def events(raster: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
+    """Return the events of one step, (n_lanes, n_pixels); none after the last."""
+    if step >= raster.shape[1]:
+        return np.zeros((raster.shape[0], raster.shape[2]), dtype=np.bool_)
+    return raster[:, step]
+
+
+def draws(layer: str, raster: NDArray[np.bool_], step: int) -> Mapping[tuple[str, str], Floats]:
+    """Return the random numbers drawn in one step: one per pixel while pixels make events."""
+    n_draws = raster.shape[2] if step < raster.shape[1] else 0
+    return {(layer, "poisson"): np.full(len(raster), float(n_draws))}
+
+
+def _layer(stage: DigitalStage, name: str, n_units: int, sources: tuple[str, ...]) -> Layer:
+    encodes = isinstance(stage, EncoderStage)
+    return Layer(
+        name=name,
+        circuit=CIRCUIT,
+        n_units=n_units,
+        params={},
+        stage=stage,
+        sources=sources,
+        is_encoder=encodes,
+    )

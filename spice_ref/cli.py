@@ -1,0 +1,94 @@
+"""`simcore circuit`: list, show, check and record circuits."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simcore import registry, terminal
+from simcore.manifest import load_circuit
+from simcore.recording import default_path
+from simcore.spec import PortKind
+from simcore.terminal import console, progress_bar, table
+
+app = typer.Typer(no_args_is_help=True, help="List, show, check and record circuits.")
+
+CircuitArgument = Annotated[str, typer.Argument(help="Name of a built-in circuit, or folder of your own.")]
+
+
+@app.command("list")
+def list_command() -> None:
+    """List the built-in circuits."""
+    specs = [load_circuit(name) for name in registry.names("circuits")]
+    rows = [
+        [s.name, f"{s.period_ps} ps", *(s.width(kind) for kind in PortKind), s.hash[:12], s.source]
+        for s in specs
+    ]
+    columns = ["circuit", "period", "inputs", "params", "states", "outputs", "hash", "source"]
+    console.print(table("circuits", columns, rows))
+
+
+@app.command("show")
+def show_command(circuit: CircuitArgument) -> None:
+    """Show ports, clock, sources and features of a circuit."""
+    spec = load_circuit(circuit)
+    rows = [
+        [
+            port.name if port.size is None else f"{port.name}[{port.size}]", port.kind.value, port.unit,
+            f"{port.low:g}", f"{port.high:g}", "" if port.default is None else f"{port.default:g}",
+            port.stimulus or (port.detector.kind if port.detector else ""),
+        ]
+        for port in spec.ports
+    ]  # fmt: skip
+    columns = ["port", "kind", "unit", "low", "high", "default", "stimulus or detector"]
+    console.print(table(f"{spec.name} {spec.hash[:12]}", columns, rows))
+    console.print(
+        f"period {spec.period_ps} ps, {spec.tail_periods} tail periods, "
+        f"idle steps of {spec.max_idle_periods} periods at most"
+    )
+    console.print(table("sources", ["element", "class"], [[k, v] for k, v in spec.sources.items()]))
+    console.print(table("features", ["name", "expression"], [[k, v] for k, v in spec.features.items()]))
+    console.print(f"folder: {spec.folder}\nsource: {spec.source}")
+
+
+@app.command("check")
+def check_command(
+    circuit: CircuitArgument,
+    seed: Annotated[int, typer.Option(help="Seed of the stimuli.")] = 1,
+    runs: Annotated[int, typer.Option(help="Runs of each kind of stimulus.")] = 6,
+) -> None:
+    """Run a circuit on ngspice and say whether it obeys the rules on sources, rails and events."""
+    from spice_ref.check import check_circuit
+
+    spec = load_circuit(circuit)
+    with progress_bar() as show:
+        report = check_circuit(spec, seed=seed, runs=runs, progress=show(f"check {spec.name}"))
+    for part in report.tables():
+        console.print(table(part.title, list(part.columns), [list(row) for row in part.rows]))
+    for problem in report.problems:
+        terminal.stderr.print(f"[bold red]problem:[/] {problem}")
+    console.print("no problem found" if not report.problems else f"{len(report.problems)} problems")
+    if report.problems:
+        terminal.abort(2)
+
+
+@app.command("record")
+def record_command(
+    circuit: CircuitArgument,
+    runs: Annotated[int, typer.Option(help="Number of runs.")] = 2000,
+    steps: Annotated[int, typer.Option(help="Clock periods of each run.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the stimuli.")] = 1,
+    workers: Annotated[int, typer.Option(help="Solver processes; 0: all cores.")] = 0,
+    accuracy: Annotated[str, typer.Option(help="Solver preset: std or gold.")] = "std",
+    out: Annotated[Path | None, typer.Option(help="Data set [data/recordings/NAME.h5].")] = None,
+) -> None:
+    """Record random and network-like stimuli into a data set; started again, it goes on where it stopped."""
+    record = registry.load("recorders", "spice")
+    spec = load_circuit(circuit)
+    path = out or default_path(spec)
+    with progress_bar() as show:
+        record(
+            spec, path, runs=runs, steps=steps, seed=seed, workers=workers, accuracy=accuracy,
+            progress=show(f"record {spec.name}"),
+        )  # fmt: skip
+    console.print(f"data set: {path}")

@@ -1,0 +1,215 @@
+"""A farm of solver processes: tasks in, answers out; crashed and hung workers are replaced, their tasks retried."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from platformdirs import user_cache_path
+
+from simcore.errors import SolverError
+from spice_ref.tasks import Task
+from spice_ref.worker import Answer
+
+RETRIES = 2
+"""How often a task whose worker crashed or hung is tried again in another one."""
+START_S = 120.0
+"""How long a worker may take to load ngspice."""
+TIMEOUT_PS = 500_000
+"""Simulated time that `timeout_s` covers; longer transients get proportionally more."""
+
+Job = tuple[int, Task, int]
+"""Place in the order, task, tries so far."""
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Farm:
+    """Up to `workers` solver processes, started when there is work; owned by one bank or recording."""
+
+    def __init__(self, workers: int = 0, timeout_s: float = 120.0, failed: Path | None = None) -> None:
+        """0 workers means all cores; the deck of a failed task is saved in the folder `failed`."""
+        self._limit = workers or n_cores()
+        self._timeout_s = timeout_s
+        self._failed = failed or user_cache_path("simcore") / "failed"
+        self._workers: list[_Worker] = []
+        self.cpu_s = 0.0
+        """Solver CPU seconds so far, added up over jobs."""
+        self.n_jobs = 0
+        """Jobs answered so far."""
+        self.version: str | None = None
+        """ngspice's version, once a worker has told it."""
+
+    def map(self, tasks: Sequence[Task]) -> list[Any]:
+        """Return the answers in the order of the tasks; raises SolverError at the first that fails."""
+        answers: dict[int, Any] = {}
+        for place, value, _ in self.as_completed(tasks):
+            answers[place] = value
+        return [answers[place] for place in range(len(answers))]
+
+    def as_completed(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Any, float]]:
+        """Yield (place in the order, answer, CPU seconds) as they come; tasks are taken as workers get free."""
+        source = iter(enumerate(tasks))
+        retries: deque[Job] = deque()
+        try:
+            while True:
+                while (job := self._next(source, retries)) is not None:
+                    self._idle_worker().give(job, self._timeout_s)
+                if not any(worker.job for worker in self._workers):
+                    return
+                yield from self._collect(retries)
+        finally:
+            for worker in [worker for worker in self._workers if worker.job]:
+                self._discard(worker)
+
+    def close(self) -> None:
+        """Stop all workers; may be called twice."""
+        for worker in list(self._workers):
+            self._discard(worker)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _next(self, source: Iterator[tuple[int, Task]], retries: deque[Job]) -> Job | None:
+        """Return the next job if a worker can take it."""
+        if sum(1 for worker in self._workers if worker.job) >= self._limit:
+            return None
+        if retries:
+            return retries.popleft()
+        place, task = next(source, (-1, None))
+        return None if task is None else (place, task, 0)
+
+    def _idle_worker(self) -> "_Worker":
+        for worker in self._workers:
+            if worker.job is None:
+                return worker
+        self._workers.append(_Worker())
+        return self._workers[-1]
+
+    def _collect(self, retries: deque[Job]) -> Iterator[tuple[int, Any, float]]:
+        """Wait for answers, crashes or time-outs of the busy workers."""
+        busy = {worker.pipe: worker for worker in self._workers if worker.job}
+        first = min(worker.deadline for worker in busy.values())
+        for pipe in wait(list(busy), max(0.0, first - time.monotonic())):
+            worker = busy.pop(pipe)  # type: ignore[call-overload]
+            answer = worker.take()
+            if answer is None:
+                self._retry(worker, "its worker process crashed", retries)
+            elif worker.version is None:
+                self._started(worker, answer)
+            else:
+                yield self._finished(worker, answer)
+        for worker in busy.values():
+            if time.monotonic() >= worker.deadline:
+                self._retry(worker, f"no answer within {worker.allowed_s:.3g} s", retries)
+
+    def _started(self, worker: "_Worker", hello: Answer) -> None:
+        if hello.failure is not None:
+            raise SolverError(hello.failure)
+        worker.version = self.version = hello.value
+        worker.start_clock()
+
+    def _finished(self, worker: "_Worker", answer: Answer) -> tuple[int, Any, float]:
+        assert worker.job is not None
+        place, task, _ = worker.job
+        self.cpu_s += answer.cpu_s
+        if answer.failure is not None:
+            self._discard(worker)
+            raise SolverError(self._told(task, answer.failure))
+        worker.job = None
+        self.n_jobs += 1
+        return place, answer.value, answer.cpu_s
+
+    def _retry(self, worker: "_Worker", reason: str, retries: deque[Job]) -> None:
+        assert worker.job is not None
+        place, task, tries = worker.job
+        self._discard(worker)
+        if worker.version is None and tries == RETRIES:
+            raise SolverError(f"the solver process does not start: {reason}; look with `simcore doctor`")
+        if tries == RETRIES:
+            raise SolverError(self._told(task, f"{reason}, {tries + 1} times"))
+        retries.append((place, task, tries + 1))
+
+    def _told(self, task: Task, reason: str) -> str:
+        """Describe a failed task and save its deck."""
+        deck = self._failed / f"{hashlib.sha256(task.deck.encode()).hexdigest()[:16]}.cir"
+        try:
+            deck.parent.mkdir(parents=True, exist_ok=True)
+            deck.write_text(task.deck, encoding="utf-8")
+            where = f"deck saved as {deck}"
+        except OSError as error:
+            where = f"deck not saved: {error}"
+        return f"{task.label}: {reason}; {where}"
+
+    def _discard(self, worker: "_Worker") -> None:
+        self._workers.remove(worker)
+        worker.stop()
+
+
+class _Worker:
+    """One solver process, its pipe and the job that it is at."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        environment = os.environ | {
+            "OMP_THREAD_LIMIT": "1",  # read when ngspice's OpenMP loads; without it a run takes up to 30 times longer
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "spice_ref.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches the farm, which stops its workers
+            )  # fmt: skip
+        self.pipe: Connection[Any, Answer] = Connection(ours.detach())
+        self.version: str | None = None
+        self.job: Job | None = None
+        self.allowed_s = START_S
+        self.deadline = time.monotonic() + START_S
+        self._timeout_s = 0.0
+
+    def give(self, job: Job, timeout_s: float) -> None:
+        """Send a job; a crash shows when the answer is taken."""
+        self.job = job
+        self._timeout_s = timeout_s * max(1.0, job[1].duration_ps / TIMEOUT_PS)
+        if self.version is not None:
+            self.start_clock()
+        try:
+            self.pipe.send(job[1])
+        except OSError:
+            pass
+
+    def start_clock(self) -> None:
+        """Begin to count the time of the job."""
+        self.allowed_s = self._timeout_s
+        self.deadline = time.monotonic() + self.allowed_s
+
+    def take(self) -> Answer | None:
+        """Return what came, None if the process is gone."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            return None
+
+    def stop(self) -> None:
+        """Kill the process."""
+        self.pipe.close()
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,184 @@
+"""SurrogateBundle: a folder with `bundle.json` and ONNX files; written by training, checked before use."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from simcore.errors import BundleError
+from simcore.manifest import explain
+from simcore.spec import CircuitSpec, PortKind, Record
+from surrogates.layout import Layout
+from surrogates.onnx_file import check_onnx
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+GRAPHS = ("driven", "idle", "reset")
+
+
+class Range(Record):
+    """Smallest and largest value of each graph input over the training rows of one graph."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class BundleInfo(Record):
+    """The content of `bundle.json`."""
+
+    schema_version: int
+    spec: CircuitSpec
+    """The circuit that it was trained on, `folder` left empty."""
+    family: str
+    columns: tuple[str, ...]
+    """Graph inputs in order: INPUT, PARAM, STATE before the step, duration in periods."""
+    units: dict[str, str]
+    """Unit of each port."""
+    design: dict[str, tuple[str, ...]]
+    """Scalar ports and features that each graph uses, in order."""
+    min_swing: float | None
+    """Smallest change of a settled output that is an event; None where the graph says what fired."""
+    ranges: dict[str, Range]
+    """By graph: `driven`, `idle`."""
+    dataset_sha256: str
+    split_seed: int
+    split: dict[str, tuple[int, ...]]
+    """Runs of each part."""
+    model: dict[str, dict[str, Any]]
+    """By graph, what the family says of it: sizes, epochs."""
+    metrics: dict[str, Any]
+    """Hold-out figures: `one_step`, `closed_loop` and `parity`."""
+    versions: dict[str, str]
+    files: dict[str, str]
+    """SHA-256 of each ONNX file."""
+    digest: str = ""
+    """SHA-256 of all of the above, as canonical JSON: the hash of the bundle."""
+
+    def sealed(self) -> Self:
+        """Return the same with its digest."""
+        return self.model_copy(update={"digest": self._digest()})
+
+    @property
+    def intact(self) -> bool:
+        """Whether the digest fits the content."""
+        return self.digest == self._digest()
+
+    def _digest(self) -> str:
+        content = json.dumps(self.model_dump(mode="json", exclude={"digest"}), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SurrogateBundle:
+    """A checked bundle with one onnxruntime session per graph."""
+
+    path: Path
+    info: BundleInfo
+    sessions: Mapping[str, Any]
+
+    def run(self, graph: str, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs of a graph by name."""
+        session = self.sessions[graph]
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, {"x": x}), strict=True))
+
+
+def write_bundle(path: Path, info: BundleInfo, graphs: Mapping[str, bytes]) -> BundleInfo:
+    """Write graphs, then the manifest; return it with file hashes and digest."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / MANIFEST).unlink(missing_ok=True)
+    for name, data in graphs.items():
+        (path / f"{name}.onnx").write_bytes(data)
+    files = {f"{name}.onnx": hashlib.sha256(data).hexdigest() for name, data in graphs.items()}
+    sealed = info.model_copy(update={"files": files}).sealed()
+    (path / MANIFEST).write_text(sealed.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return sealed
+
+
+def read_info(path: Path) -> BundleInfo:
+    """Read `bundle.json`; missing, damaged, changed or newer raises BundleError."""
+    manifest = path / MANIFEST
+    try:
+        data = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"cannot read the bundle {manifest}: {error}") from error
+    found = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(found, int) or found > SCHEMA:
+        raise BundleError(f"{manifest}: schema {found}, this program reads up to {SCHEMA}")
+    try:
+        info = BundleInfo.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise BundleError(f"{manifest}: {explain(error)}") from error
+    if not info.intact:
+        raise BundleError(f"{manifest}: changed after training: its digest does not fit its content")
+    return info
+
+
+def load_bundle(path: Path, spec: CircuitSpec) -> SurrogateBundle:
+    """Check a bundle of `spec` and open it; anything out of order raises BundleError."""
+    info = read_info(path)
+    check_spec(path, info, spec)
+    layout = Layout(spec)
+    if info.columns != layout.names or set(info.files) != {f"{name}.onnx" for name in GRAPHS}:
+        raise BundleError(f"{path}: columns or files are not those of '{spec.name}'")
+    sessions = {name: _open(path / f"{name}.onnx", info, layout, name) for name in GRAPHS}
+    return SurrogateBundle(path, info, sessions)
+
+
+def check_spec(path: Path, info: BundleInfo, spec: CircuitSpec) -> None:
+    """Refuse a bundle of another circuit, with the command that trains one."""
+    if info.spec.hash != spec.hash:
+        raise BundleError(
+            f"{path} was trained on {info.spec.name} {info.spec.hash[:12]}, the scenario uses {spec.name} "
+            f"{spec.hash[:12]}; train one with: simcore surrogate train {spec.name}"
+        )
+
+
+def _open(path: Path, info: BundleInfo, layout: Layout, graph: str) -> Any:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error}") from error
+    found, expected = hashlib.sha256(data).hexdigest(), info.files[path.name]
+    if found != expected:
+        raise BundleError(f"{path}: changed after training: SHA-256 {found[:12]}, expected {expected[:12]}")
+    check_onnx(data, str(path))
+    session = open_session(data, str(path))
+    _check_ports(session, layout, graph, str(path))
+    return session
+
+
+def open_session(data: bytes, where: str) -> Any:
+    """Make a session of one thread: two are slower on a busy machine, and not bitwise equal to one."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes share no other base
+        raise BundleError(f"{where}: onnxruntime refuses it: {error}") from error
+
+
+def _check_ports(session: Any, layout: Layout, graph: str, where: str) -> None:
+    n_out, n_state = layout.spec.width(PortKind.OUTPUT), layout.spec.width(PortKind.STATE)
+    expected: dict[str, tuple[int, ...]] = {"outputs": (n_out,), "state": (n_state,)}
+    if graph != "reset":
+        detector = layout.spec.of(PortKind.OUTPUT)[0].detector
+        heads = ["supply_j", "input_j", "latency_s"]
+        heads += [] if detector is not None and detector.kind == "settled" else ["fired"]
+        expected |= dict.fromkeys(heads, ())
+    for what, ports, wanted in (
+        ("inputs", session.get_inputs(), {"x": (layout.width,)}),
+        ("outputs", session.get_outputs(), expected),
+    ):
+        found = {port.name: tuple(port.shape[1:]) for port in ports}
+        if found != wanted or any(port.type != "tensor(float)" for port in ports):
+            raise BundleError(f"{where}: {what} {found}, expected {wanted} of float32")

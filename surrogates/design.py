@@ -1,0 +1,111 @@
+"""Design: what a model sees of a step: scalar ports and physics features, standardised."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.spec import CircuitSpec, PortKind
+from surrogates.features import Feature, Floats, Node, NumpyArithmetic, carry_out, names_of, parse_features
+from surrogates.graph import GraphBuilder
+from surrogates.layout import DURATION, Layout
+
+LOG_DURATION = "log_duration"
+SMALLEST_SPREAD = 1e-5
+"""A column that varies by less than this share of its largest value is rounding noise and left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Columns of a model, each `(value - mean) / scale`.
+
+    Array ports enter through features only: with few weight vectors in the data, a model on raw columns
+    learns the vectors and not the sum.
+    """
+
+    layout: Layout
+    scalars: tuple[str, ...]
+    """Scalar ports that vary in the training data."""
+    features: tuple[Feature, ...]
+    """All features, intermediates included, in order."""
+    chosen: tuple[str, ...]
+    """Features that are columns."""
+    mean: Floats
+    scale: Floats
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order."""
+        return (*self.scalars, *self.chosen)
+
+    def raw(self, x: NDArray[np.float32]) -> Floats:
+        """Return the columns before standardisation, (k, m) float64."""
+        return _raw(self.layout, self.features, (*self.scalars, *self.chosen), x)
+
+    def standardise(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the model sees, (k, m) float32."""
+        return ((self.raw(x) - self.mean) / self.scale).astype(np.float32)
+
+    def emit(self, builder: GraphBuilder, x: str) -> str:
+        """Add the nodes that compute `standardise`; return their tensor."""
+        slices = self.layout.slices
+        parts = []
+        if self.scalars:
+            parts.append(builder.gather(x, [slices[name].start for name in self.scalars]))
+        if self.chosen:
+            wanted = self._needed()
+            used = sorted(frozenset[str]().union(*(feature.uses for feature in wanted)))
+            ports = {name: builder.columns(x, slices[name]) for name in used}
+            values: Mapping[str, str] = carry_out(wanted, ports, builder)
+            parts.extend(values[name] for name in self.chosen)
+        joined = builder.concat(parts)
+        centred = builder.add("Sub", joined, builder.tensor(self.mean[None]))
+        return builder.add("Mul", centred, builder.tensor(1 / self.scale[None]))
+
+    def _needed(self) -> list[Feature]:
+        wanted, needed = set(self.chosen), []
+        for feature in reversed(self.features):
+            if feature.name in wanted:
+                needed.append(feature)
+                wanted |= names_of(feature.tree)
+        return needed[::-1]
+
+
+def fit_design(
+    spec: CircuitSpec, x: NDArray[np.float32], *, kinds: tuple[PortKind, ...], idle: bool
+) -> Design:
+    """Choose the columns that vary over the rows `x` and may be used (`kinds`), with mean and scale."""
+    layout = Layout(spec)
+    allowed = {port.name for kind in kinds for port in spec.of(kind)} | ({DURATION} if idle else set())
+    scalars = tuple(port.name for kind in kinds for port in spec.of(kind) if port.size is None)
+    features = parse_features(spec)
+    if idle:
+        logarithm = Node("Log", (Node("Name", name=DURATION),))
+        features = (*features, Feature(LOG_DURATION, logarithm, frozenset({DURATION})))
+    usable = tuple(f.name for f in features if f.tree.width == 1 and f.uses <= allowed)
+    columns = (*scalars, *usable)
+    raw = _raw(layout, features, columns, x)
+    mean, scale = raw.mean(axis=0), raw.std(axis=0)
+    varies = np.isfinite(scale) & (scale > SMALLEST_SPREAD * np.abs(raw).max(axis=0))
+    if not varies.any():
+        varies[0], scale[0] = True, 1.0
+    keep = {name for name, good in zip(columns, varies, strict=True) if good}
+    return Design(
+        layout,
+        tuple(name for name in scalars if name in keep),
+        features,
+        tuple(name for name in usable if name in keep),
+        mean[varies],
+        scale[varies],
+    )
+
+
+def _raw(
+    layout: Layout, features: tuple[Feature, ...], names: tuple[str, ...], x: NDArray[np.float32]
+) -> Floats:
+    ports = layout.ports(x)
+    values = {**ports, **carry_out(features, ports, NumpyArithmetic())}
+    return np.concatenate(
+        [np.broadcast_to(values[name], (len(x), 1)) for name in names] or [np.empty((len(x), 0))], axis=1
+    )

@@ -1,0 +1,54 @@
+"""The seam of model families: one file, one entry point `simcore.surrogate_families`, one object `FAMILY`.
+
+A family learns t from z as `frame` defines them: z standardised, t of unit spread around a linear model, the
+fired column a label 0/1 in training and a logit in the answer. Physics features, units and branches are not
+its business.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from surrogates.frame import Frame, Rows, Table
+from surrogates.graph import GraphBuilder
+
+Progress = Callable[[float, str], None]
+
+
+class StepModel(Protocol):
+    """A fitted model of one graph."""
+
+    def predict(self, z: Rows) -> Rows:
+        """Return t, (k, c), computed without onnxruntime: what the graph is checked against."""
+        ...
+
+    def emit(self, builder: GraphBuilder, z: str) -> str:
+        """Add the nodes that compute t from the tensor z; return their tensor."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return sizes and training figures, JSON-able."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard and how reproducibly to try."""
+
+    seed: int
+    budget_s: float
+    """Wall-clock time for this fit; fewer epochs where a machine is too slow for all of them."""
+    progress: Progress
+    """Called with the share done (0..1) and a message."""
+
+
+class Family(Protocol):
+    """A kind of model."""
+
+    name: str
+    requires: tuple[str, ...]
+    """Modules that training needs beyond a plain installation."""
+
+    def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
+        """Learn the training rows; the selection rows may stop the training or be ignored."""
+        ...

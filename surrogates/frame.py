@@ -1,0 +1,221 @@
+"""Frame: the targets of a step model, and their normalisation around a linear model.
+
+A family learns only what a ridge regression on the same columns leaves, scaled to unit spread. Its matrix
+has the columns [fired logit] [latency] [y without event] [y with event], y being outputs, state and the two
+energies per period. Joules as targets make losses vanish, hence the scale; it goes into the graph.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.recording import Steps
+from simcore.spec import CircuitSpec, PortKind
+from surrogates.design import Design, fit_design
+from surrogates.features import Floats
+from surrogates.layout import Layout
+
+Mask = NDArray[np.bool_]
+Rows = NDArray[np.float32]
+
+MIN_EVENTS = 50
+"""Fewer events than this in the training data teach nothing about them."""
+RIDGE = 1e-6
+STATE_MARGIN = 0.05
+"""A predicted state stays within the training range widened by this share of it."""
+
+
+class Group(StrEnum):
+    """What a target column is; families weigh their losses by it."""
+
+    FIRED = "fired"
+    LATENCY = "latency"
+    OUTPUT = "output"
+    STATE = "state"
+    ENERGY = "energy"
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Which target columns a model has."""
+
+    n_out: int
+    n_state: int
+    detects: bool
+    """True where the model says whether an event happened; False for a `settled` detector."""
+    fired: bool
+    """Has a fired logit."""
+    latency: bool
+    """Has a latency."""
+    branched: bool
+    """Has separate y with and without an event."""
+    energies: bool = True
+    """Has energies; the reset model has none."""
+
+    @property
+    def y_groups(self) -> tuple[Group, ...]:
+        """Groups of one block of y."""
+        energies = (Group.ENERGY,) * 2 if self.energies else ()
+        return (*(Group.OUTPUT,) * self.n_out, *(Group.STATE,) * self.n_state, *energies)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Group of each column."""
+        heads = (*(Group.FIRED,) * self.fired, *(Group.LATENCY,) * self.latency)
+        return (*heads, *self.y_groups * (2 if self.branched else 1))
+
+    def block(self, branch: int) -> slice:
+        """Columns of y: branch 0 without and 1 with an event."""
+        start = self.fired + self.latency + branch * len(self.y_groups)
+        return slice(start, start + len(self.y_groups))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows to learn from: graph inputs, physical targets (NaN-free), and which of them are defined."""
+
+    x: Rows
+    y: Floats
+    """(n, c)"""
+    valid: Mask
+    """(n, c)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's answer in physical units; n rows."""
+
+    fired: Mask
+    latency_s: Floats
+    """Also where nothing fired."""
+    outputs: Floats
+    state: Floats
+    supply_j: Floats
+    input_j: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Design, target columns and normalisation: y = z @ weights + offset + scale * model(z)."""
+
+    design: Design
+    targets: Targets
+    weights: Floats
+    """(m, c)"""
+    offset: Floats
+    """(c,)"""
+    scale: Floats
+    """(c,)"""
+    state_low: Floats
+    state_high: Floats
+    latency_low: float
+    latency_high: float
+
+    def encode(self, table: Table, x: Rows | None = None) -> tuple[Rows, Rows]:
+        """Return (z, t): what a family sees and what it has to say. `x` replaces the table's, row by row."""
+        z = self.design.standardise(table.x if x is None else x)
+        t = (table.y - z @ self.weights - self.offset) / self.scale
+        return z, np.where(table.valid, t, 0.0).astype(np.float32)
+
+    def decode(self, x: Rows, z: Rows, t: Rows) -> Answer:
+        """Turn a family's matrix into physical values."""
+        targets = self.targets
+        values = z.astype(np.float64) @ self.weights + self.offset + self.scale * t
+        fired = values[:, 0] > 0 if targets.fired else np.zeros(len(z), dtype=np.bool_)
+        y = values[:, targets.block(0)]
+        if targets.branched:
+            y = np.where(fired[:, None], values[:, targets.block(1)], y)
+        state = y[:, targets.n_out : targets.n_out + targets.n_state]
+        latency = values[:, int(targets.fired)] if targets.latency else np.zeros(len(z))
+        energies = y[:, -2:] * x[:, -1:] if targets.energies else np.zeros((len(z), 2))
+        return Answer(
+            fired,
+            np.clip(latency, self.latency_low, self.latency_high),
+            y[:, : targets.n_out],
+            np.clip(state, self.state_low, self.state_high),
+            energies[:, 0],
+            energies[:, 1],
+        )
+
+
+def detects_events(spec: CircuitSpec) -> bool:
+    """Whether the model must say if an event happened; the run time sees the swing of a settled output."""
+    detector = spec.of(PortKind.OUTPUT)[0].detector
+    return detector is None or detector.kind != "settled"
+
+
+def fit_step_frame(spec: CircuitSpec, steps: Steps, *, idle: bool) -> Frame:
+    """Fit design, linear model and scales on the training rows of driven or of idle steps."""
+    events = int(steps.fired.sum())
+    branched = detects_events(spec) and events >= MIN_EVENTS
+    targets = Targets(
+        n_out=spec.width(PortKind.OUTPUT),
+        n_state=spec.width(PortKind.STATE),
+        detects=detects_events(spec),
+        fired=branched,
+        latency=events >= MIN_EVENTS,
+        branched=branched,
+    )
+    kinds = (PortKind.INPUT, PortKind.PARAM, PortKind.STATE)
+    table = step_table(spec, steps, targets)
+    design = fit_design(spec, table.x, kinds=kinds, idle=idle)
+    return _fit(design, targets, table, steps.state, steps.latency_s[steps.fired])
+
+
+def fit_reset_frame(spec: CircuitSpec, table: Table) -> Frame:
+    """Fit the frame of the reset model: outputs and state from parameters and reset inputs."""
+    n_out, n_state = spec.width(PortKind.OUTPUT), spec.width(PortKind.STATE)
+    targets = Targets(n_out, n_state, False, False, False, False, energies=False)
+    design = fit_design(spec, table.x, kinds=(PortKind.INPUT, PortKind.PARAM), idle=False)
+    return _fit(design, targets, table, table.y[:, n_out:], np.zeros(0))
+
+
+def step_table(spec: CircuitSpec, steps: Steps, targets: Targets) -> Table:
+    """Return the rows as graph inputs and targets."""
+    x = Layout(spec).rows(steps.inputs, steps.params, steps.state_before, steps.duration_ps)
+    periods = steps.duration_ps / spec.period_ps
+    y = np.column_stack([steps.outputs, steps.state, steps.supply_j / periods, steps.input_j / periods])
+    fired = steps.fired[:, None]
+    columns, valid = [], []
+    if targets.fired:
+        columns.append(fired.astype(np.float64))
+        valid.append(np.ones_like(fired))
+    if targets.latency:
+        columns.append(np.where(fired, np.nan_to_num(steps.latency_s)[:, None], 0.0))
+        valid.append(fired)
+    for branch in (~fired, fired) if targets.branched else (np.ones_like(fired),):
+        columns.append(y)
+        valid.append(np.broadcast_to(branch, y.shape))
+    return Table(x, np.concatenate(columns, axis=1), np.concatenate(valid, axis=1))
+
+
+def _fit(design: Design, targets: Targets, table: Table, state: Floats, latency_s: Floats) -> Frame:
+    z = design.standardise(table.x).astype(np.float64)
+    n_columns = len(targets.groups)
+    weights, offset, scale = np.zeros((z.shape[1], n_columns)), np.zeros(n_columns), np.ones(n_columns)
+    for column, group in enumerate(targets.groups):
+        rows = table.valid[:, column]
+        if group is Group.FIRED or not rows.any():
+            continue
+        weights[:, column], offset[column], scale[column] = _ridge(z[rows], table.y[rows, column])
+    margin = STATE_MARGIN * np.ptp(state, axis=0)
+    return Frame(
+        design, targets, weights, offset, scale,
+        state.min(axis=0) - margin, state.max(axis=0) + margin,
+        float(latency_s.min(initial=np.inf)) if len(latency_s) else 0.0,
+        float(latency_s.max(initial=0.0)),
+    )  # fmt: skip
+
+
+def _ridge(z: Floats, y: Floats) -> tuple[Floats, float, float]:
+    """Fit y = z @ w + b; return w, b and the spread of what is left (never zero)."""
+    centre, mean = z.mean(axis=0), float(y.mean())
+    spread = float(y.std())
+    if spread <= 1e-9 * abs(mean) or spread == 0.0:
+        return np.zeros(z.shape[1]), mean, max(abs(mean) * 1e-6, 1e-30)
+    gram = (z - centre).T @ (z - centre) + RIDGE * len(z) * np.eye(z.shape[1])
+    w = np.linalg.solve(gram, (z - centre).T @ ((y - mean) / spread)) * spread
+    left = float((y - z @ w - (mean - centre @ w)).std())
+    return w, mean - float(centre @ w), max(left, 1e-6 * spread)

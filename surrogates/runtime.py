@@ -1,0 +1,176 @@
+"""The back end `surrogate`: a bank of units that an ONNX bundle answers."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from simcore.bank import BankRequest, Floats, Raster, RasterResult, StepInput, StepResult
+from simcore.errors import ContractError, ScenarioError
+from simcore.manifest import explain
+from simcore.spec import CircuitSpec, PortKind, Record
+from surrogates.bundle import SurrogateBundle, load_bundle
+from surrogates.layout import Layout
+from surrogates.shipped import BEST, find_bundle
+
+CHUNK = 2048
+"""Rows per call of onnxruntime: the activations stay in the cache."""
+BLOCK = 16
+"""Rows are padded to a multiple of this: vector kernels treat the rest of a block by other code, and a
+unit's result would depend on how many are stepped with it."""
+RANGE_TOLERANCE = 0.01
+"""Share of a column's training range by which it may be left without being counted."""
+
+
+class SurrogateOptions(Record):
+    """The scenario's table `[backend] surrogate`."""
+
+    family: str = BEST
+    """`best`, a family, or the path of a bundle."""
+
+
+def open_bank(request: BankRequest) -> "SurrogateBank":
+    """Open a bank; unknown options raise ScenarioError, an unfit bundle BundleError."""
+    try:
+        options = SurrogateOptions.model_validate(dict(request.options))
+    except ValidationError as error:
+        raise ScenarioError(f"[backend] surrogate: {explain(error)}") from error
+    path = find_bundle(request.spec, options.family, request.base)
+    return SurrogateBank(load_bundle(path, request.spec), request.spec, request.params)
+
+
+class SurrogateBank:
+    """Struct of arrays over units; each call is one run of the driven or of the idle graph."""
+
+    def __init__(self, bundle: SurrogateBundle, spec: CircuitSpec, params: Floats) -> None:
+        self.spec = spec
+        self.params = params
+        self.n_units = len(params)
+        self._bundle = bundle
+        self._layout = Layout(spec)
+        self._limits = {name: _limits(bundle, name) for name in ("driven", "idle")}
+        self._cpu_s = 0.0
+        self.reset()
+
+    def reset(self) -> Floats:
+        """Put every unit into its operating point; return the outputs there, (n_units, n_out)."""
+        inputs = np.broadcast_to(self.spec.reset_inputs, (self.n_units, self.spec.width(PortKind.INPUT)))
+        state = np.zeros((self.n_units, self.spec.width(PortKind.STATE)))
+        duration = np.full(self.n_units, self.spec.period_ps, dtype=np.int64)
+        answer = self._answer("reset", self._layout.rows(inputs, self.params, state, duration))
+        self._state = answer["state"].astype(np.float64)
+        self._outputs = answer["outputs"].astype(np.float64)
+        self._out_of_range = np.zeros(self.n_units, dtype=np.int64)
+        return self._outputs.copy()
+
+    def step(self, request: StepInput) -> StepResult:
+        """Advance the units of the request; all others stay where they are."""
+        units = request.units
+        if not request.idle and np.any(request.duration_ps != self.spec.period_ps):
+            raise ContractError(f"surrogate of '{self.spec.name}': a driven step lasts one period")
+        x = self._layout.rows(request.inputs, self.params[units], self._state[units], request.duration_ps)
+        graph = "idle" if request.idle else "driven"
+        low, high = self._limits[graph]
+        self._out_of_range[units] += np.any(~((x >= low) & (x <= high)), axis=1)
+        answer = self._answer(graph, x)
+        outputs = answer["outputs"].astype(np.float64)
+        fired = self._fired(answer, outputs, units)
+        self._state[units] = answer["state"]
+        self._outputs[units] = outputs
+        return StepResult(
+            outputs=outputs,
+            state=self._state[units],
+            fired=fired,
+            supply_j=answer["supply_j"].astype(np.float64),
+            input_j=answer["input_j"].astype(np.float64),
+            latency_s=np.where(fired, answer["latency_s"].astype(np.float64), np.nan),
+        )
+
+    def set_state(self, units: NDArray[np.int64], state: Floats) -> None:
+        """Overwrite the state of some units; their outputs stay the last known ones."""
+        self._state[units] = state
+
+    def set_outputs(self, units: NDArray[np.int64], outputs: Floats) -> None:
+        """Overwrite the outputs that the swing of a settled output counts from."""
+        self._outputs[units] = outputs
+
+    def replay(self, rasters: list[Raster]) -> list[RasterResult]:
+        """Step each raster as a unit of its own, all together, from reset."""
+        bank = SurrogateBank(self._bundle, self.spec, np.stack([raster.params for raster in rasters]))
+        reset_state, reset_outputs = bank._state.copy(), bank._outputs.copy()
+        steps: list[list[StepResult]] = [[] for _ in rasters]
+        lengths = np.array([len(raster.duration_ps) for raster in rasters])
+        for step in range(int(lengths.max())):
+            for idle in (False, True):
+                units = np.array(
+                    [u for u in np.flatnonzero(lengths > step) if rasters[u].idle[step] == idle],
+                    dtype=np.int64,
+                )
+                if len(units):
+                    duration = np.array([rasters[u].duration_ps[step] for u in units])
+                    inputs = np.stack([rasters[u].inputs[step] for u in units])
+                    result = bank.step(StepInput(units, duration, inputs, idle))
+                    for row, unit in enumerate(units):
+                        steps[unit].append(_row(result, row))
+        self._cpu_s += bank._cpu_s
+        return [RasterResult(reset_state[u], reset_outputs[u], _joined(rows)) for u, rows in enumerate(steps)]
+
+    def counters(self) -> Mapping[str, NDArray[np.int64]]:
+        """Return steps that began outside the training range, per unit; a model has no rails."""
+        return {
+            "out_of_range": self._out_of_range.copy(),
+            "rail_excursions": np.zeros(self.n_units, dtype=np.int64),
+        }
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Return bundle, hashes, versions and CPU time."""
+        info = self._bundle.info
+        return {
+            "backend": "surrogate",
+            "bundle": str(self._bundle.path),
+            "bundle_hash": info.digest,
+            "family": info.family,
+            "spec_hash": info.spec.hash,
+            "dataset_sha256": info.dataset_sha256,
+            "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
+            "trained_with": info.versions,
+            "cpu_s": self._cpu_s,
+        }
+
+    def close(self) -> None:
+        """Do nothing: sessions go with the object."""
+
+    def _fired(
+        self, answer: Mapping[str, NDArray[np.float32]], outputs: Floats, units: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        swing = self._bundle.info.min_swing
+        if swing is None:
+            return np.asarray(answer["fired"] > 0)
+        return np.asarray(np.abs(outputs[:, 0] - self._outputs[units, 0]) >= swing)
+
+    def _answer(self, graph: str, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run a graph in padded chunks."""
+        start = time.process_time()
+        padding = -len(x) % BLOCK
+        padded = np.concatenate([x, np.repeat(x[-1:], padding, axis=0)]) if padding else x
+        parts = [self._bundle.run(graph, padded[i : i + CHUNK]) for i in range(0, len(padded), CHUNK)]
+        self._cpu_s += time.process_time() - start
+        return {name: np.concatenate([part[name] for part in parts])[: len(x)] for name in parts[0]}
+
+
+def _limits(bundle: SurrogateBundle, graph: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    low, high = (np.array(bound) for bound in (bundle.info.ranges[graph].low, bundle.info.ranges[graph].high))
+    margin = RANGE_TOLERANCE * (high - low) + 1e-6 * np.maximum(np.abs(low), np.abs(high))
+    return (low - margin).astype(np.float32), (high + margin).astype(np.float32)
+
+
+def _row(result: StepResult, row: int) -> StepResult:
+    return StepResult(**{name: getattr(result, name)[row] for name in result.__slots__})
+
+
+def _joined(rows: list[StepResult]) -> StepResult:
+    return StepResult(**{name: np.stack([getattr(row, name) for row in rows]) for name in rows[0].__slots__})

@@ -1,0 +1,53 @@
+"""Assembles the ONNX graph of a step or reset model: features, family, branches, units."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from surrogates.family import StepModel
+from surrogates.frame import Frame
+from surrogates.graph import GraphBuilder
+
+NO_EVENT = -1.0
+"""Logit of a model that saw no events."""
+
+
+def build_graph(name: str, frame: Frame, model: StepModel, metadata: Mapping[str, str]) -> bytes:
+    """Return the ONNX file of one graph; it computes what `Frame.decode` does, from physical inputs."""
+    builder = GraphBuilder(name)
+    z = frame.design.emit(builder, "x")
+    linear = builder.affine(z, frame.weights, frame.offset)
+    learned = builder.add("Mul", model.emit(builder, z), builder.tensor(frame.scale[None]))
+    values = builder.add("Add", linear, learned)
+    outputs = _heads(builder, frame, values)
+    return builder.finish({"x": frame.design.layout.width}, outputs, metadata)
+
+
+def _heads(builder: GraphBuilder, frame: Frame, values: str) -> dict[str, tuple[str, int | None]]:
+    targets = frame.targets
+    heads: dict[str, tuple[str, int | None]] = {}
+    y = builder.columns(values, targets.block(0))
+    if targets.branched:
+        logit = builder.columns(values, slice(0, 1))
+        fired = builder.add("Greater", logit, builder.constant(0.0))
+        y = builder.add("Where", fired, builder.columns(values, targets.block(1)), y)
+    zero = builder.add("Mul", builder.column("x", frame.design.layout.width - 1), builder.tensor(np.zeros(1)))
+    if targets.detects:
+        logits = builder.column(values, 0) if targets.fired else _shift(builder, zero, NO_EVENT)
+        heads["fired"] = (logits, None)
+    heads["outputs"] = (builder.columns(y, slice(0, targets.n_out)), targets.n_out)
+    state = builder.columns(y, slice(targets.n_out, targets.n_out + targets.n_state))
+    heads["state"] = (builder.clip(state, frame.state_low[None], frame.state_high[None]), targets.n_state)
+    if targets.energies:
+        periods = builder.column("x", frame.design.layout.width - 1)
+        for offset, head in enumerate(("supply_j", "input_j")):
+            column = builder.column(y, targets.n_out + targets.n_state + offset)
+            heads[head] = (builder.add("Mul", column, periods), None)
+        latency = builder.column(values, int(targets.fired)) if targets.latency else zero
+        low, high = np.array([frame.latency_low]), np.array([frame.latency_high])
+        heads["latency_s"] = (builder.clip(latency, low, high), None)
+    return heads
+
+
+def _shift(builder: GraphBuilder, tensor: str, value: float) -> str:
+    return builder.add("Add", tensor, builder.tensor(np.array([value])))

@@ -1,0 +1,171 @@
+"""Family `trunk`: one torch network for all targets, three layers of 160 SiLU, trained with masked losses.
+
+Next state and energies have separate heads with and without an event, each trained only on its own rows.
+Noise of about a millivolt on the state it starts from teaches the network to return to the true trajectory,
+so that errors do not add up over the steps of a run. torch trains it and is not needed to run it.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+
+from simcore.spec import PortKind
+from surrogates.dense import DenseNet
+from surrogates.family import Effort, StepModel
+from surrogates.frame import Frame, Group, Rows, Table
+from surrogates.graph import GraphBuilder
+
+WIDTH = 160
+DEPTH = 3
+MAX_EPOCHS = 200
+BATCH = 256
+PEAK_RATE = 3e-3
+NOISE = 1e-3
+"""Standard deviation of the noise on a state, as a share of its range in the training data."""
+LOSS_WEIGHTS = {
+    Group.FIRED: 2.0,
+    Group.LATENCY: 1.0,
+    Group.OUTPUT: 1.0,
+    Group.STATE: 1.0,
+    Group.ENERGY: 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkModel:
+    """The trained network."""
+
+    net: DenseNet
+    epochs: int
+    seconds: float
+
+    def predict(self, z: Rows) -> Rows:
+        """Return t, (k, c)."""
+        return self.net.predict(z)
+
+    def emit(self, builder: GraphBuilder, z: str) -> str:
+        """Add the nodes; return t."""
+        return self.net.emit(builder, z)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return sizes and epochs."""
+        return {"hidden": [WIDTH] * DEPTH, "epochs": self.epochs, "fit_s": round(self.seconds, 1)}
+
+
+class TrunkFamily:
+    """The most accurate family; needs the extra `torch` to train."""
+
+    name: ClassVar[str] = "trunk"
+    requires: ClassVar[tuple[str, ...]] = ("torch", "onnx")
+
+    def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
+        """Train with one-cycle AdamW for as many epochs as the budget allows, at most MAX_EPOCHS."""
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return _Trainer(frame, train, effort).train()
+        finally:
+            torch.set_num_threads(before)
+
+
+class _Trainer:
+    """One training; all random numbers come from the effort's seed."""
+
+    def __init__(self, frame: Frame, train: Table, effort: Effort) -> None:
+        import torch
+
+        self._torch = torch
+        self._frame, self._train, self._effort = frame, train, effort
+        self._rng = np.random.default_rng(effort.seed)
+        torch.manual_seed(effort.seed)
+        groups = frame.targets.groups
+        widths = [len(frame.design.names), *(WIDTH,) * DEPTH, len(groups)]
+        self._net = _stack(torch, widths)
+        self._valid = torch.from_numpy(train.valid.astype(np.float32))
+        self._weights = torch.tensor([LOSS_WEIGHTS[group] for group in groups])
+        # A rare branch counts as much per row of its own as a common one.
+        share = np.maximum(train.valid.mean(axis=0), 1e-3).astype(np.float32)
+        self._weights = self._weights / torch.from_numpy(share).sqrt()
+        self._noise = self._state_noise()
+
+    def train(self) -> TrunkModel:
+        torch, start = self._torch, time.monotonic()
+        optimiser = torch.optim.AdamW(self._net.parameters(), lr=PEAK_RATE / 25, weight_decay=1e-5)
+        epochs, schedule, done = MAX_EPOCHS, None, 0
+        per_epoch = -(-len(self._train.x) // BATCH)
+        while done < epochs:
+            if schedule is None:
+                epochs = self._affordable(optimiser)
+                schedule = torch.optim.lr_scheduler.OneCycleLR(
+                    optimiser, PEAK_RATE, total_steps=epochs * per_epoch + 1, pct_start=0.1
+                )
+            loss = self._epoch(optimiser, schedule)
+            done += 1
+            self._effort.progress(done / epochs, f"epoch {done} of {epochs}, loss {loss:.4g}")
+        layers = [
+            (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy())
+            for layer in self._net
+            if hasattr(layer, "weight")
+        ]
+        return TrunkModel(DenseNet(tuple(layers), "silu"), epochs, time.monotonic() - start)
+
+    def _affordable(self, optimiser: Any) -> int:
+        """Time one epoch at the lowest rate; return how many fit into the budget."""
+        start = time.monotonic()
+        self._epoch(optimiser, None)
+        cost = max(time.monotonic() - start, 1e-3)
+        return int(np.clip(self._effort.budget_s / cost - 1, 5, MAX_EPOCHS))
+
+    def _epoch(self, optimiser: Any, schedule: Any) -> float:
+        torch = self._torch
+        z, t = (torch.from_numpy(array) for array in self._frame.encode(self._train, self._noisy()))
+        order = torch.from_numpy(self._rng.permutation(len(z)))
+        total = 0.0
+        for rows in order.split(BATCH):
+            optimiser.zero_grad(set_to_none=True)
+            loss = self._loss(self._net(z[rows]), t[rows], self._valid[rows])
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self._net.parameters(), 1.0)
+            optimiser.step()
+            if schedule is not None:
+                schedule.step()
+            total += float(loss.detach()) * len(rows)
+        return total / len(z)
+
+    def _loss(self, answer: Any, t: Any, valid: Any) -> Any:
+        functional = self._torch.nn.functional
+        first = int(self._frame.targets.fired)
+        each = functional.huber_loss(answer[:, first:], t[:, first:], reduction="none", delta=1.0)
+        loss = (each * valid[:, first:] * self._weights[first:]).mean()
+        if first:
+            label = functional.binary_cross_entropy_with_logits(answer[:, 0], t[:, 0])
+            loss = loss + self._weights[0] * label
+        return loss
+
+    def _state_noise(self) -> Rows:
+        """Standard deviation of the noise of each graph input, zero but for states, (width,)."""
+        layout = self._frame.design.layout
+        columns = layout.of(PortKind.STATE)
+        noise = np.zeros(layout.width, dtype=np.float32)
+        noise[columns] = NOISE * np.ptp(self._train.x[:, columns], axis=0)
+        return noise
+
+    def _noisy(self) -> Rows:
+        shape = self._train.x.shape
+        return self._train.x + self._noise * self._rng.standard_normal(shape, dtype=np.float32)
+
+
+def _stack(torch: Any, widths: list[int]) -> Any:
+    layers: list[Any] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [torch.nn.Linear(n_in, n_out), torch.nn.SiLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+FAMILY = TrunkFamily()
