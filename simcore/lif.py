@@ -1,18 +1,16 @@
 """Closed form of a leaky integrate-and-fire neuron, one clock period at a time.
 
-In each period a unit with membrane voltage v, refractory state r and adaptation a gets the event weight w:
+A unit with membrane voltage v gets the event weight w (0 where none) at the start of a period:
 
-    peak  = clip(v + gain w (1 - refractory r), v_min, v_max)
-    fired = peak > v_th
-    v'    = v_reset if fired, else clip(peak - leak - a, v_min, v_max)
-    r'    = 1 if fired, else 0
-    a'    = decay (a + jump fired)
+    q     = v + gain w
+    fired = q > v_th
+    v'    = v_reset if fired, else clip((1 - leak_rate) clip(q, v_min, v_max) - leak, v_min, v_max)
 
 The same function serves numpy arrays and torch tensors, so that networks are trained on this very neuron.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,53 +34,39 @@ class LifConstants(Record):
     v_min_v: float
     v_max_v: float
     leak_v: float
-    """Fall of the membrane voltage per period."""
-    refractory: float = 0.0
-    """Share of an event that is lost in the step after a spike."""
-    adapt_jump_v: float = 0.0
-    """Extra leak per period that each spike adds."""
-    adapt_decay: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the extra leak that is left after a period."""
+    """Fall of the membrane voltage per period, constant part."""
+    leak_rate: float = Field(ge=0, lt=1)
+    """Share of the membrane voltage that is lost per period."""
     active_j: float
-    """Supply energy of a step with event and spike."""
+    """Supply energy of a step with a spike, at weight 0."""
+    active_weight_j: float
+    """The same, per unit of positive weight."""
     quiet_j: float
     """Supply energy of a step with an event that does not fire."""
     idle_j: float
     """Supply energy of a period without event."""
-    active_weight_j: float = 0.0
-    """Supply energy per unit of positive weight, on top, where a spike is fired."""
-    quiet_weight_j: float = 0.0
-    """The same where none is fired."""
-    input_weight_j: float
-    """Energy of the input source per unit of positive weight."""
+    charge_j: float
+    """Input energy per volt by which a positive event lifts the membrane."""
+    excess_j: float
+    """Input energy per volt by which it would lift the membrane beyond v_max."""
     latency_s: float
-    """Latency of a spike far above threshold."""
-    latency_v_s: float = 0.0
-    """Latency x overdrive: the latency is `latency_s + latency_v_s / (peak - v_th)` or `latency_max_s`."""
+    """Latency at an overdrive of 1 V."""
+    latency_log_s: float
+    """Latency is `latency_s - latency_log_s x ln(overdrive / 1 V)`, within the two bounds below."""
+    latency_min_s: float
     latency_max_s: float
 
 
-class LifState(NamedTuple):
-    """Membrane voltage, refractory state and adaptation; arrays or tensors of one shape."""
-
-    v: Any
-    r: Any
-    a: Any
-
-
-def lif_period(
-    c: LifConstants, state: LifState, weight: Any, spike: Callable[[Any], Any]
-) -> tuple[LifState, Any, Any]:
-    """Advance by one period; return the new state, what fired (0.0 or 1.0) and the overdrive peak - v_th.
+def lif_period(c: LifConstants, v: Any, weight: Any, spike: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
+    """Advance by one period; return the new v, what fired (0.0 or 1.0) and the overdrive q - v_th.
 
     `spike` turns the overdrive into 0.0 or 1.0 (in training with a surrogate gradient).
     """
-    peak = (state.v + c.gain_v * weight * (1.0 - c.refractory * state.r)).clip(c.v_min_v, c.v_max_v)
-    overdrive = peak - c.v_th_v
+    lifted = v + c.gain_v * weight
+    overdrive = lifted - c.v_th_v
     fired = spike(overdrive)
-    rest = (peak - c.leak_v - state.a).clip(c.v_min_v, c.v_max_v)
-    v = rest * (1.0 - fired) + c.v_reset_v * fired
-    return LifState(v, fired, c.adapt_decay * (state.a + c.adapt_jump_v * fired)), fired, overdrive
+    rest = (1.0 - c.leak_rate) * lifted.clip(c.v_min_v, c.v_max_v) - c.leak_v
+    return rest.clip(c.v_min_v, c.v_max_v) * (1.0 - fired) + c.v_reset_v * fired, fired, overdrive
 
 
 class LifModel:
@@ -99,35 +83,51 @@ class LifModel:
         self.reset()
 
     def reset(self) -> Floats:
-        """Put every membrane at 0 V, without adaptation."""
-        self._state = LifState(*(np.zeros(self._n) for _ in LifState._fields))
+        """Put every membrane at 0 V."""
+        self._v = np.zeros(self._n)
         return np.zeros((self._n, self._n_out))
 
     def period(self, units: NDArray[np.int64], inputs: Floats, idle: bool) -> StepResult:
         """Advance some units by one period; an idle unit gets weight 0 and cannot fire."""
         c, weight = self._c, inputs[:, 0] * (not idle)
-        before = LifState(*(column[units] for column in self._state))
-        after, _, overdrive = lif_period(c, before, weight, _threshold)
-        fired = after.r > 0.0
-        for column, values in zip(self._state, after, strict=True):
-            column[units] = values
-        drive = np.maximum(weight, 0.0)
-        driven_j = np.where(
-            fired, c.active_j + c.active_weight_j * drive, c.quiet_j + c.quiet_weight_j * drive
-        )
-        latency_s = c.latency_s + c.latency_v_s / np.where(fired, overdrive, 1.0)
+        before = self._v[units]
+        after, spikes, overdrive = lif_period(c, before, weight, threshold)
+        self._v[units] = after
+        fired = spikes > 0.0
         state = np.zeros((len(units), self._n_state))
         if self._v_column is not None:
-            state[:, self._v_column] = after.v
+            state[:, self._v_column] = after
         return StepResult(
             outputs=np.zeros((len(units), self._n_out)),
             state=state,
             fired=fired,
-            supply_j=np.full(len(units), c.idle_j) if idle else driven_j,
-            input_j=c.input_weight_j * drive,
-            latency_s=np.where(fired, np.minimum(latency_s, c.latency_max_s), np.nan),
+            supply_j=np.full(len(units), c.idle_j) if idle else self._driven_j(weight, fired),
+            input_j=self._input_j(before, weight),
+            latency_s=self._latency_s(overdrive, fired),
         )
 
+    def _driven_j(self, weight: Floats, fired: NDArray[np.bool_]) -> Floats:
+        active_j = self._c.active_j + self._c.active_weight_j * np.maximum(weight, 0.0)
+        return np.where(fired, active_j, self._c.quiet_j)
 
-def _threshold(overdrive: Floats) -> Floats:
+    def _input_j(self, before: Floats, weight: Floats) -> Floats:
+        c = self._c
+        rise_v, excess_v = rises(c, before, weight)
+        return c.charge_j * rise_v + c.excess_j * excess_v
+
+    def _latency_s(self, overdrive: Floats, fired: NDArray[np.bool_]) -> Floats:
+        c = self._c
+        latency_s = c.latency_s - c.latency_log_s * np.log(np.where(fired, overdrive, 1.0))
+        return np.where(fired, latency_s.clip(c.latency_min_s, c.latency_max_s), np.nan)
+
+
+def rises(c: LifConstants, before: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return by how much positive events lift the membrane, and would lift it beyond v_max, in V."""
+    lift_v = c.gain_v * np.maximum(weight, 0.0)
+    rise_v = np.minimum(lift_v, np.maximum(c.v_max_v - before, 0.0))
+    return rise_v, lift_v - rise_v
+
+
+def threshold(overdrive: Floats) -> Floats:
+    """Return 1.0 where the overdrive is positive, else 0.0."""
     return (overdrive > 0.0).astype(np.float64)

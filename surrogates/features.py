@@ -1,6 +1,8 @@
 """Physics features: named arithmetic over port names, evaluated in numpy and emitted as ONNX nodes."""
 
 import ast
+import keyword
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -19,6 +21,10 @@ _BINARY: dict[type[ast.operator], str] = {
 }  # fmt: skip
 _MAPS = {"abs": "Abs", "exp": "Exp", "tanh": "Tanh", "sqrt": "Sqrt", "log": "Log"}
 _ARGUMENTS = {**dict.fromkeys((*_MAPS, "square", "sum"), (1,)), "clip": (3,), "min": (1, 2), "max": (1, 2)}
+
+# A port may be named like a Python keyword (`in`): no keyword means anything here.
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_ESCAPE = "__port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ class _Parser:
         if name in self._widths:
             raise self._error("the name is taken by a port or an earlier feature")
         try:
-            tree = self._node(ast.parse(text, mode="eval").body)
+            tree = self._node(ast.parse(_WORD.sub(_escape, text).strip(), mode="eval").body)
         except SyntaxError as error:
             raise self._error(f"'{text}' is not an expression: {error.msg}") from error
         uses = frozenset[str]().union(*(self._uses[found] for found in names_of(tree)))
@@ -148,7 +154,7 @@ class _Parser:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
                 return Node("Constant", value=float(value))
             case ast.Name(id=name):
-                return self._name(name)
+                return self._name(name.removesuffix(_ESCAPE))
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
                 return self._node(operand)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -158,7 +164,7 @@ class _Parser:
             case ast.Call(func=ast.Name(id=function), args=args, keywords=[]):
                 return self._call(function, [self._node(arg) for arg in args])
         raise self._error(
-            f"'{ast.unparse(node)}' is not allowed; use numbers, names, + - * / ** and "
+            f"'{ast.unparse(node).replace(_ESCAPE, '')}' is not allowed; use numbers, names, + - * / ** and "
             + ", ".join(_ARGUMENTS)
         )
 
@@ -193,6 +199,10 @@ class _Parser:
         if len(args) == 2:
             return self._elementwise(function.capitalize(), *args)
         return Node(function, tuple(args))
+
+
+def _escape(word: re.Match[str]) -> str:
+    return word[0] + (_ESCAPE if keyword.iskeyword(word[0]) else "")
 
 
 def names_of(node: Node) -> frozenset[str]:

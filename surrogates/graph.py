@@ -33,7 +33,7 @@ class GraphBuilder:
 
     def tensor(self, values: NDArray[Any]) -> str:
         """Add a constant; float64 becomes float32."""
-        array = np.ascontiguousarray(values, dtype=np.float32 if values.dtype.kind == "f" else values.dtype)
+        array = np.array(values, dtype=np.float32 if values.dtype.kind == "f" else values.dtype, order="C")
         key = str((array.dtype, array.shape)).encode() + array.tobytes()
         if key not in self._constants:
             self._constants[key] = f"c{len(self._constants)}"

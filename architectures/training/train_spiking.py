@@ -19,7 +19,7 @@ from architectures.datasets import digits, mnist
 from architectures.spiking_mlp import CIRCUIT, SpikingOptions
 from architectures.training.store import save
 from simcore.closed_form import load_constants
-from simcore.lif import LifConstants, LifState, lif_period
+from simcore.lif import LifConstants, lif_period
 from simcore.manifest import circuit_folder
 
 _, NEURON = load_constants(circuit_folder(CIRCUIT))
@@ -72,17 +72,16 @@ class Spike(torch.autograd.Function):
 
 def layer(constants: LifConstants, drive: Tensor) -> Tensor:
     """Run neurons on `drive` (n, steps, units); return their spikes, same shape."""
-    zero = torch.zeros_like(drive[:, 0])
-    state, spikes = LifState(zero, zero, zero), []
+    v, spikes = torch.zeros_like(drive[:, 0]), []
     for weight in drive.unbind(1):
-        state, fired, _ = lif_period(constants, state, weight, Spike.apply)
+        v, fired, _ = lif_period(constants, v, weight, Spike.apply)
         spikes.append(fired)
     return torch.stack(spikes, 1)
 
 
 def jittered(units: int) -> LifConstants:
     """Return the neuron with constants that vary from unit to unit."""
-    factor = {name: 1.0 + JITTER * torch.randn(units) for name in ("gain_v", "v_th_v", "leak_v")}
+    factor = {name: 1.0 + JITTER * torch.randn(units) for name in ("gain_v", "v_th_v", "leak_rate")}
     return NEURON.model_copy(update={name: getattr(NEURON, name) * value for name, value in factor.items()})
 
 

@@ -1,0 +1,197 @@
+"""Random rasters of a circuit, drawn from its ports: over the declared range, and network-like dense and sparse.
+
+A raster is built as the engine would drive a unit: after a driven step `tail_periods` single idle steps, then
+one merged idle step, split at `max_idle_periods`. Each run depends on (seed, run) alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.bank import Floats, Raster
+from simcore.spec import CircuitSpec, PortKind, PortSpec
+
+PARAMS, STYLE, DRIVE = 1, 2, 3
+"""Purposes of the random streams of a run."""
+DEFAULT_KNOBS = 0.4
+"""Share of runs whose knobs are the manifest's defaults."""
+Draw = Callable[[np.random.Generator], Floats]
+"""Draws one driven input vector, (n_in,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a run is driven."""
+
+    gap_probability: float
+    """Chance that a driven step is followed by an idle gap."""
+    release_probability: float
+    """Level inputs: chance that a level is driven back to reset after it was held."""
+    draw: Draw
+
+
+def draw_raster(spec: CircuitSpec, run: int, steps: int, seed: int, kind: str | None = None) -> tuple[str, Raster]:
+    """Return kind and raster of a run with `steps` rows; kinds take turns unless one is named."""
+    name = kind or tuple(KINDS)[run % len(KINDS)]
+    params = draw_params(spec, np.random.default_rng([seed, run, PARAMS]))
+    style = KINDS[name](spec, np.random.default_rng([seed, run, STYLE]))
+    rows = _drive(spec, style, steps, np.random.default_rng([seed, run, DRIVE]))
+    return name, rows.raster(params, steps)
+
+
+def draw_params(spec: CircuitSpec, rng: np.random.Generator) -> Floats:
+    """Return one row of params: weights -1, 0, 1, and knobs at their defaults or anywhere in their range."""
+    low, high = spec.low(PortKind.PARAM), spec.high(PortKind.PARAM)
+    values = spec.default_params.copy()
+    if rng.random() >= DEFAULT_KNOBS:
+        values = rng.uniform(low, high)
+    weights = np.array([_is_weight(port) for port in spec.of(PortKind.PARAM) for _ in port.columns], np.bool_)
+    zeros = rng.choice([0.0, rng.uniform(0.0, 0.95)])
+    positive = rng.choice([0.0, 0.5, 1.0, rng.uniform()])
+    signs = np.where(rng.random(len(values)) < positive, 1.0, -1.0)
+    ternary = np.where(rng.random(len(values)) < zeros, 0.0, signs)
+    return np.where(weights, ternary, values)
+
+
+def _is_weight(port: PortSpec) -> bool:
+    return port.unit == "" and port.low == -1.0 and port.high == 1.0 and port.default == 0.0
+
+
+def _random(spec: CircuitSpec, rng: np.random.Generator) -> Style:
+    """Values anywhere in the range, at magnitudes from 1.4 % of it to all of it."""
+    scale = rng.choice([1.0, np.exp(rng.uniform(np.log(1 / 70), 0.0))])
+    return Style(0.2, 0.5, _sparsely(spec, rng.uniform(0.1, 1.0), lambda r: _uniform(spec, scale, r)))
+
+
+def _dense(spec: CircuitSpec, rng: np.random.Generator) -> Style:
+    """Driven nearly every period: noise around a mean, constant, of one sign, or saturated."""
+    ends = np.maximum(np.abs(spec.low(PortKind.INPUT)), np.abs(spec.high(PortKind.INPUT)))
+    mean = ends * rng.normal(0.05, 0.15)
+    spread = ends * np.exp(rng.uniform(np.log(0.015), np.log(0.4)))
+    sign = rng.choice([0.0, 0.0, 1.0, -1.0])
+    constant = rng.normal(mean, spread)
+
+    def noisy(r: np.random.Generator) -> Floats:
+        values = r.normal(mean, spread)
+        return np.abs(values) * sign if sign else values
+
+    draws: list[Draw] = [noisy, noisy, lambda r: constant, lambda r: _saturated(spec, r)]
+    if spec.holds_level.all():
+        draws = [lambda r: _saturated(spec, r), lambda r: _uniform(spec, 1.0, r), lambda r: _sigmoid(spec, r)]
+    draw = draws[rng.integers(len(draws))]
+    return Style(rng.choice([0.0, 0.05, 0.2]), rng.choice([0.2, 0.9]), _sparsely(spec, rng.uniform(0.5, 1.0), draw))
+
+
+def _sparse(spec: CircuitSpec, rng: np.random.Generator) -> Style:
+    """Rare events and bursts: single weights, a few of them at once, few active columns."""
+    unit = np.clip(np.ones(spec.width(PortKind.INPUT)), None, spec.high(PortKind.INPUT))
+    largest = int(rng.choice([1, 1, 2, 4]))
+    sign = rng.choice([1.0, 1.0, -1.0])
+
+    def events(r: np.random.Generator) -> Floats:
+        return unit * r.integers(1, largest + 1, len(unit)) * sign
+
+    draw = (lambda r: _saturated(spec, r)) if spec.holds_level.all() else events
+    return Style(rng.uniform(0.3, 0.9), 0.9, _sparsely(spec, rng.uniform(0.02, 0.3), draw))
+
+
+KINDS: dict[str, Callable[[CircuitSpec, np.random.Generator], Style]] = {
+    "random": _random,
+    "dense": _dense,
+    "sparse": _sparse,
+}
+
+
+def _uniform(spec: CircuitSpec, scale: float, rng: np.random.Generator) -> Floats:
+    rest = spec.reset_inputs
+    return rest + scale * (rng.uniform(spec.low(PortKind.INPUT), spec.high(PortKind.INPUT)) - rest)
+
+
+def _saturated(spec: CircuitSpec, rng: np.random.Generator) -> Floats:
+    low, high = spec.low(PortKind.INPUT), spec.high(PortKind.INPUT)
+    return np.where(rng.random(len(low)) < 0.5, low, high)
+
+
+def _sigmoid(spec: CircuitSpec, rng: np.random.Generator) -> Floats:
+    low, high = spec.low(PortKind.INPUT), spec.high(PortKind.INPUT)
+    return low + (high - low) / (1.0 + np.exp(rng.normal(0.0, 3.0, len(low))))
+
+
+def _sparsely(spec: CircuitSpec, density: float, draw: Draw) -> Draw:
+    """Keep the columns that are not drawn active at reset (one at least is active), and all in range."""
+    low, high, rest = spec.low(PortKind.INPUT), spec.high(PortKind.INPUT), spec.reset_inputs
+
+    def drawn(rng: np.random.Generator) -> Floats:
+        active = rng.random(len(low)) < density
+        active[rng.integers(len(low))] = True
+        return np.where(active, np.clip(draw(rng), low, high), rest)
+
+    return drawn
+
+
+class _Rows:
+    """Rows of a raster as the engine makes them."""
+
+    def __init__(self, spec: CircuitSpec) -> None:
+        self._spec = spec
+        self._held = spec.reset_inputs
+        self._tail = 0
+        self._inputs: list[Floats] = []
+        self._idle: list[bool] = []
+        self._periods: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def drive(self, inputs: Floats) -> None:
+        """Add a driven step."""
+        self._add(inputs, False, 1)
+        self._held = np.where(self._spec.holds_level, inputs, self._spec.reset_inputs)
+        self._tail = self._spec.tail_periods
+
+    def wait(self, periods: int) -> None:
+        """Add a gap: what is left of the tail in single steps, then merged ones."""
+        while periods:
+            merged = 1 if self._tail else min(periods, self._spec.max_idle_periods)
+            self._tail = max(self._tail - 1, 0)
+            self._add(np.where(self._spec.holds_level, self._held, 0.0), True, merged)
+            periods -= merged
+
+    def release(self) -> None:
+        """Drive held levels back to reset, an ordinary step."""
+        if (self._held != self._spec.reset_inputs).any():
+            self.drive(self._spec.reset_inputs)
+
+    def raster(self, params: Floats, steps: int) -> Raster:
+        """Return the first `steps` rows."""
+        duration = np.array(self._periods[:steps], np.int64) * self._spec.period_ps
+        idle: NDArray[np.bool_] = np.array(self._idle[:steps])
+        return Raster(params, duration, np.array(self._inputs[:steps]), idle)
+
+    def _add(self, inputs: Floats, idle: bool, periods: int) -> None:
+        self._inputs.append(inputs)
+        self._idle.append(idle)
+        self._periods.append(periods)
+
+
+def _drive(spec: CircuitSpec, style: Style, steps: int, rng: np.random.Generator) -> _Rows:
+    rows = _Rows(spec)
+    if rng.random() < 0.3:
+        rows.wait(_gap(spec, rng))
+    while len(rows) < steps:
+        rows.drive(style.draw(rng))
+        if spec.holds_level.any() and rng.random() < style.release_probability:
+            if rng.random() < 0.2:
+                rows.wait(_gap(spec, rng))
+            rows.release()
+        if rng.random() < style.gap_probability:
+            rows.wait(_gap(spec, rng))
+    return rows
+
+
+def _gap(spec: CircuitSpec, rng: np.random.Generator) -> int:
+    """Return a gap in periods, log-uniform from 1 to the longest merged step after the tail."""
+    longest = spec.max_idle_periods + spec.tail_periods
+    return int(np.exp(rng.uniform(0.0, np.log(longest + 1))))
