@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from simcore.bank import Floats
+from simcore.errors import ContractError
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,24 @@ class Network:
     """Periods from the first input edge to the end of the sample."""
 
 
+def check_network(network: Network) -> None:
+    """Raise ContractError where layers do not fit together."""
+    names = [layer.name for layer in network.layers]
+    if not names or len(set(names)) < len(names):
+        raise ContractError(f"a network needs layers of different names, got: {', '.join(names) or 'none'}")
+    for layer in network.layers:
+        for source in layer.sources:
+            if source not in names:
+                raise ContractError(
+                    f"layer {layer.name}: unknown source '{source}', known: {', '.join(names)}"
+                )
+        for what in ("n_units", "delay_periods", "hold_periods"):
+            if getattr(layer, what) < 1:
+                raise ContractError(
+                    f"layer {layer.name}: {what} is {getattr(layer, what)}, expected 1 or more"
+                )
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The samples of one engine run, one lane each."""
@@ -116,7 +135,7 @@ class Batch:
 class Options(BaseModel):
     """Base of an architecture's typed options (`[architecture] options = {...}`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Architecture(Protocol):

@@ -1,7 +1,7 @@
 """Turns a scenario into what the engine runs: circuits, architecture, samples, banks."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from simcore import registry
 from simcore.architecture import Architecture, Batch, ImageSet, Layer
 from simcore.bank import BankRequest, Floats
 from simcore.engine import BankSlot
-from simcore.errors import DatasetError, ScenarioError
+from simcore.errors import ContractError, DatasetError, ScenarioError
 from simcore.manifest import explain, load_circuit
 from simcore.scenario import CircuitConfig, Scenario
 from simcore.spec import CircuitSpec, PortKind
@@ -71,8 +71,8 @@ def assemble(scenario: Scenario) -> Assembly:
 def circuit_of(scenario: Scenario, key: str) -> CircuitSpec:
     """Return the circuit behind a key of `[circuits]`."""
     config = scenario.circuits.get(key, CircuitConfig())
-    path = key if config.path is None else str(Path(scenario.base) / Path(config.path).expanduser())
-    base = Path(scenario.base)
+    base = Path(scenario.base).resolve()
+    path = key if config.path is None else str(base / Path(config.path).expanduser())
     return load_circuit(path, device_models=config.device_models, sizes=config.sizes, base=base)
 
 
@@ -84,12 +84,8 @@ def backend_of(scenario: Scenario, layer: str) -> str:
 
 def open_banks(scenario: Scenario, layers: tuple[Layer, ...], n_lanes: int) -> list[BankSlot]:
     """Open one bank per circuit and back end; layers that agree in both share it."""
-    unknown = set(scenario.layers) - {layer.name for layer in layers}
-    if unknown:
-        known = ", ".join(layer.name for layer in layers)
-        raise ScenarioError(
-            f"{scenario.name}: layers.{min(unknown)}: no such layer; the network has: {known}"
-        )
+    _all_used(scenario, "layers", scenario.layers, [layer.name for layer in layers])
+    _all_used(scenario, "circuits", scenario.circuits, [layer.circuit for layer in layers])
     groups: dict[tuple[str, str], list[Layer]] = {}
     for layer in layers:
         groups.setdefault((layer.circuit, backend_of(scenario, layer.name)), []).append(layer)
@@ -110,8 +106,17 @@ def open_banks(scenario: Scenario, layers: tuple[Layer, ...], n_lanes: int) -> l
     return slots
 
 
+def _all_used(scenario: Scenario, table: str, got: Collection[str], known: list[str]) -> None:
+    unknown = set(got) - set(known)
+    if unknown:
+        raise ScenarioError(
+            f"{scenario.name}: {table}.{min(unknown)}: the network has no such "
+            f"{table.rstrip('s')}; it has: {', '.join(dict.fromkeys(known))}"
+        )
+
+
 def _same_period(slots: list[BankSlot]) -> None:
-    periods = {slot.bank.spec.name: slot.bank.spec.period_ps for slot in slots}
+    periods = {slot.layers[0].circuit: slot.bank.spec.period_ps for slot in slots}
     if len(set(periods.values())) > 1:
         raise ScenarioError(f"the circuits of a network must share one clock period, got (ps) {periods}")
 
@@ -122,7 +127,7 @@ def _params(scenario: Scenario, layer: Layer, spec: CircuitSpec) -> Floats:
     circuit = scenario.circuits.get(layer.circuit, CircuitConfig())
     config = scenario.layers.get(layer.name)
     _set_scalars(values, circuit.params, spec, f"circuits.{layer.circuit}.params")
-    _set_ports(values, layer.params, spec)
+    _set_ports(values, layer, spec)
     if config is not None:
         _set_scalars(values, config.params, spec, f"layers.{layer.name}.params")
     low, high = spec.low(PortKind.PARAM), spec.high(PortKind.PARAM)
@@ -147,10 +152,24 @@ def _set_scalars(values: Floats, params: Mapping[str, float], spec: CircuitSpec,
         values[:, columns.index(name)] = value
 
 
-def _set_ports(values: Floats, params: Mapping[str, Any], spec: CircuitSpec) -> None:
+def _set_ports(values: Floats, layer: Layer, spec: CircuitSpec) -> None:
+    params: Mapping[str, Any] = layer.params
+    ports = [port.name for port in spec.of(PortKind.PARAM)]
+    unknown = set(params) - set(ports)
+    if unknown:
+        raise ContractError(
+            f"layer {layer.name}: {spec.name} has no parameter port '{min(unknown)}'; "
+            f"it has: {', '.join(ports)}"
+        )
     start = 0
     for port in spec.of(PortKind.PARAM):
         width = len(port.columns)
         if port.name in params:
+            size = np.size(params[port.name])
+            if size != len(values) * width:
+                raise ContractError(
+                    f"layer {layer.name}: {size} values for parameter port {port.name}, "
+                    f"expected {len(values)} units x {width}"
+                )
             values[:, start : start + width] = np.reshape(params[port.name], (len(values), width))
         start += width

@@ -70,13 +70,13 @@ def compare(
 
 
 class _ReplayStage:
-    """Delivers the inputs that a traced layer received."""
+    """Delivers the inputs that a traced layer received, its returns to reset among them."""
 
     latency_s = 0.0
 
     def __init__(self, rows: TraceRows, batch: Batch, n_units: int) -> None:
         known = np.isin(rows.lane, batch.samples)
-        rows = rows.take(known & ~rows.idle & ~rows.gated)
+        rows = rows.take(known & ~rows.idle)
         flat = np.searchsorted(batch.samples, rows.lane) * n_units + rows.unit
         order = np.lexsort([flat, rows.step])
         self._flat, self._inputs, self._step = flat[order], rows.inputs[order], rows.step[order]
@@ -90,7 +90,12 @@ class _ReplayStage:
 def _replaying(rasters: dict[str, TraceRows]) -> Callable[[Network, Batch], Network]:
     def rewire(network: Network, batch: Batch) -> Network:
         layers = tuple(
-            replace(layer, stage=_ReplayStage(rasters[layer.name], batch, layer.n_units), sources=())
+            replace(
+                layer,
+                stage=_ReplayStage(rasters[layer.name], batch, layer.n_units),
+                sources=(),
+                power_gate=False,
+            )
             for layer in network.layers
         )
         return replace(network, layers=layers)
@@ -105,10 +110,20 @@ def _check_fit(reference: RunResult, candidate: RunResult) -> None:
         ("layers", list(reference.layer_columns), list(candidate.layer_columns)),
     ]
     pairs += [(key, ours[key], theirs[key]) for key in ("architecture", "dataset", "seed")]
-    pairs += [(key, ours["settings"][key], theirs["settings"][key]) for key in ("merge_idle", "circuits")]
+    for key in ("merge_idle", "circuits", "architecture"):
+        pairs.append((f"setting {key}", ours["settings"][key], theirs["settings"][key]))
+    pairs.append(("layer parameters", _layer_params(ours), _layer_params(theirs)))
+    for name in reference.layer_columns:
+        a, b = ours["layers"][name]["spec"]["hash"], theirs["layers"][name]["spec"]["hash"]
+        pairs.append((f"the circuit of layer {name}", a, b))
     for what, a, b in pairs:
         if a != b:
             raise ResultError(f"{reference.path} and {candidate.path} differ in {what}: {a} against {b}")
+
+
+def _layer_params(provenance: dict[str, Any]) -> dict[str, dict[str, float]]:
+    settings = provenance["settings"]["layers"]
+    return {name: layer["params"] for name, layer in settings.items() if layer["params"]}
 
 
 def _figures(reference: RunResult, candidate: RunResult, aligned: RunResult) -> dict[str, Any]:

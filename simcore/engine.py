@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from simcore.architecture import Delivery, Layer, LayerOutput
 from simcore.bank import AnalogBank
+from simcore.errors import ContractError
 from simcore.idle import Call, IdleTracker
 from simcore.ledger import Address, Ledger
+from simcore.spec import PortKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,30 @@ class _Seat:
         )
         hold = np.repeat([layer.hold_periods for layer in slot.layers], sizes)
         gate = np.repeat([layer.power_gate for layer in slot.layers], sizes)
+        self._sizes = dict(zip(self.starts, sizes, strict=True))
+        self._n_in = slot.bank.spec.width(PortKind.INPUT)
         self.idle = IdleTracker(slot.bank.spec, hold, gate, merge_idle)
         self.outputs = slot.bank.reset()
 
     def gather(self, step: int, deliveries: Mapping[str, Delivery]) -> list[Call]:
         """Join what the layers of this bank receive into the calls of this edge."""
+        for layer in self.layers:
+            self._check(layer.name, deliveries[layer.name])
         parts = [(self.starts[layer.name], deliveries[layer.name]) for layer in self.layers]
         units = np.concatenate([start + part.units for start, part in parts])
         return self.idle.plan(step, units, np.vstack([part.inputs for _, part in parts]))
+
+    def _check(self, layer: str, part: Delivery) -> None:
+        units, size = part.units, self._sizes[layer]
+        if len(units) and (units[0] < 0 or units[-1] >= size or np.any(np.diff(units) <= 0)):
+            raise ContractError(
+                f"delivery to layer {layer}: units must ascend, each once, within 0..{size - 1}"
+            )
+        if part.inputs.shape != (len(units), self._n_in) or not np.isfinite(part.inputs).all():
+            raise ContractError(
+                f"delivery to layer {layer}: inputs must be finite, shape ({len(units)}, {self._n_in}), "
+                f"got {part.inputs.shape}"
+            )
 
 
 class Engine:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from simcore.bank import Floats, StepResult
 from simcore.clock import seconds
+from simcore.digital import COMPONENTS
+from simcore.errors import ContractError
 from simcore.idle import Call
 
 
@@ -144,6 +146,11 @@ class Ledger:
     def digital(self, actions: Mapping[tuple[str, str], Floats]) -> None:
         """Add digital actions, keyed by (layer that pays, component), each (n_lanes,)."""
         for (layer, component), count in actions.items():
+            if layer not in self._sizes or component not in COMPONENTS:
+                raise ContractError(
+                    f"digital action '{component}' of layer '{layer}'; "
+                    f"known layers: {', '.join(self._sizes)}; known components: {', '.join(COMPONENTS)}"
+                )
             self._digital[layer][component] += count
 
     def totals(self) -> dict[str, LayerTotals]:

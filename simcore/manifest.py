@@ -19,9 +19,10 @@ MANIFEST = "circuit.toml"
 def circuit_folder(name_or_path: str) -> Path:
     """Return the folder of a registered circuit, or of a user's own that is named by path."""
     path = Path(name_or_path)
-    if path.is_dir():
+    is_name = "/" not in name_or_path
+    if path.is_dir() and not (is_name and name_or_path in registry.names("circuits")):
         return path.resolve()
-    if "/" in name_or_path:
+    if not is_name:
         raise CircuitError(f"circuit folder {name_or_path} does not exist")
     module = registry.load("circuits", name_or_path)
     return Path(next(iter(module.__path__))).resolve()
@@ -46,6 +47,7 @@ def load_circuit(
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CircuitError(f"{manifest}: not valid TOML: {error}") from error
+    _check_shape(data, manifest)
     netlist = _read(folder / data.pop("netlist", f"{folder.name}.cir"), "netlist")
     card = _card(data.pop("device_models", None), folder, device_models, base)
     all_sizes = dict(data.pop("sizes", {}))
@@ -53,19 +55,16 @@ def load_circuit(
         if key not in all_sizes:
             raise CircuitError(f"{manifest}: no size '{key}'; it has: {', '.join(all_sizes) or 'none'}")
         all_sizes[key] = value
-    digest = hashlib.sha256()
-    for part in (text, json.dumps(all_sizes, sort_keys=True), netlist, card):
-        digest.update(hashlib.sha256(part.encode()).digest())
     data |= {
         "sizes": all_sizes,
         "ports": [_sized(port, all_sizes, manifest) for port in data.get("ports", [])],
         "netlist": netlist,
         "device_models": card,
         "folder": str(folder),
-        "hash": digest.hexdigest(),
+        "hash": _hash({**data, "sizes": all_sizes}, netlist, card),
     }
     try:
-        return CircuitSpec.model_validate_json(json.dumps(data))
+        return CircuitSpec.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise CircuitError(f"{manifest}: {explain(error)}") from error
 
@@ -78,6 +77,31 @@ def explain(error: ValidationError) -> str:
         got = repr(item["input"])
         lines.append(f"{key}: {item['msg']}" + (f", got {got}" if len(got) < 60 else ""))
     return "; ".join(lines)
+
+
+def _check_shape(data: Mapping[str, Any], manifest: Path) -> None:
+    """Check the keys that are used before the whole manifest is."""
+    for key, kind, expected in (
+        ("netlist", str, "a file name"),
+        ("device_models", str, "a file name"),
+        ("sizes", dict, "a table"),
+        ("ports", list, "an array of tables, [[ports]]"),
+    ):
+        if key in data and not isinstance(data[key], kind):
+            raise CircuitError(f"{manifest}: {key}: got {data[key]!r}, expected {expected}")
+    for port in data.get("ports", []):
+        if not isinstance(port, dict):
+            raise CircuitError(f"{manifest}: ports: got {port!r}, expected a table, [[ports]]")
+
+
+def _hash(manifest: Mapping[str, Any], *spice: str) -> str:
+    """Hash what makes the circuit: not its prose, not the features that a surrogate may use."""
+    physics = {key: value for key, value in manifest.items() if key not in ("source", "features")}
+    digest = hashlib.sha256(json.dumps(physics, sort_keys=True, default=str).encode())
+    for text in spice:
+        lines = (line.strip() for line in text.splitlines())
+        digest.update("\n".join(line for line in lines if line and not line.startswith("*")).encode() + b"\0")
+    return digest.hexdigest()
 
 
 def _sized(port: dict[str, Any], sizes: Mapping[str, int], manifest: Path) -> dict[str, Any]:

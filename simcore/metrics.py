@@ -55,12 +55,12 @@ def event_error(
     sample: NDArray[np.int64],
 ) -> Figure:
     """1 - F1 of events, row by row; the constant predictor fires in every driven row."""
-    n_events = int(reference.sum())
-    if n_events == 0:
+    if not (reference.any() or candidate.any()):
         return UNDEFINED
+    n_events = int(reference.sum())
     ours = reference.astype(np.float64)
-    constant = _ratio((reference != driven).astype(np.float64), ours + driven)
-    bias = (candidate.sum() - n_events) / n_events
+    constant = _ratio((reference != driven).astype(np.float64), ours + driven) if n_events else 1.0
+    bias = (candidate.sum() - n_events) / n_events if n_events else None
     return _figure(
         (reference != candidate).astype(np.float64), ours + candidate, sample, bias=bias, baseline=constant
     )
@@ -82,7 +82,7 @@ def _figure(
     whole: Floats,
     sample: NDArray[np.int64],
     *,
-    bias: float,
+    bias: float | None,
     baseline: float,
     root: bool = False,
 ) -> Figure:
@@ -91,7 +91,7 @@ def _figure(
     power = 0.5 if root else 1.0
     return Figure(
         value_pct=100 * float(_ratio(part, whole) ** power),
-        bias_pct=100 * float(bias),
+        bias_pct=None if bias is None else 100 * float(bias),
         n=len(part),
         ci95_pct=_bootstrap(sums, power) if len(ids) > 1 else None,
         baseline_pct=100 * float(baseline),

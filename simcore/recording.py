@@ -19,6 +19,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from simcore.bank import Floats, Raster, RasterResult
 from simcore.errors import DatasetError
@@ -128,12 +129,10 @@ class Recording:
 
     def _drop_unfinished(self) -> None:
         """Cut what a kill left behind the last whole run."""
-        runs, steps = self._file["runs"], self._file["steps"]
-        n_runs = min(data.shape[0] for data in runs.values())
-        n_rows = int(runs["end"][n_runs - 1]) if n_runs else 0
-        for data in runs.values():
+        n_runs, n_rows = _whole(self._file)
+        for data in self._file["runs"].values():
             data.resize(n_runs, axis=0)
-        for data in steps.values():
+        for data in self._file["steps"].values():
             data.resize(n_rows, axis=0)
 
     def _create(self, spec: CircuitSpec, provenance: Mapping[str, Any]) -> None:
@@ -173,18 +172,26 @@ def read_recording(path: Path) -> tuple[CircuitSpec, Steps, Runs]:
                     f"{path}: schema {file.attrs['schema']} is newer than this program's {SCHEMA}"
                 )
             spec = CircuitSpec.model_validate_json(file.attrs["spec"])
-            columns = {name: data[:] for name, data in file["runs"].items()}
-            n_runs = min(len(column) for column in columns.values())
-            n_rows = int(columns["end"][n_runs - 1]) if n_runs else 0
+            n_runs, n_rows = _whole(file)
+            columns = {name: data[:n_runs] for name, data in file["runs"].items()}
             rows = {name: data[:n_rows] for name, data in file["steps"].items()}
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValidationError) as error:
         raise DatasetError(f"{path}: damaged recording: {error}") from error
-    order = np.argsort(columns["run"][:n_runs])
+    order = np.argsort(columns["run"])
     columns["kind"] = columns["kind"].astype(str)
     names = ("run", "kind", "params", "reset_state", "reset_outputs")
-    runs = Runs(**{name: columns[name][:n_runs][order] for name in names})
+    runs = Runs(**{name: columns[name][order] for name in names})
     steps = Steps(params=runs.params[np.searchsorted(runs.run, rows["run"])], **rows)
     return spec, steps.take(np.argsort(steps.run, kind="stable")), runs
+
+
+def _whole(file: h5py.File) -> tuple[int, int]:
+    """Return how many runs, and rows of them, are complete in every column."""
+    runs, steps = file["runs"], file["steps"]
+    n_listed = min(data.shape[0] for data in runs.values())
+    ends = runs["end"][:n_listed]
+    n_runs = int(np.searchsorted(ends, min(data.shape[0] for data in steps.values()), side="right"))
+    return n_runs, int(ends[n_runs - 1]) if n_runs else 0
 
 
 def _extend(group: h5py.Group, columns: Mapping[str, Any]) -> None:

@@ -15,13 +15,18 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def load(group: str, name: str) -> Any:
-    """Load the plug-in `name` of `group`; raises RegistryError that lists the known names."""
+    """Load the plug-in `name` of `group`; an unknown or broken one raises RegistryError."""
     points = _points(group)
     if name not in points:
         close = difflib.get_close_matches(name, points, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise RegistryError(f"unknown {_singular(group)} '{name}'{hint} Known: {', '.join(sorted(points))}")
-    return points[name].load()
+        hint = f", did you mean '{close[0]}'?" if close else ";"
+        raise RegistryError(f"unknown {_singular(group)} '{name}'{hint} known: {', '.join(sorted(points))}")
+    try:
+        return points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise RegistryError(
+            f"{_singular(group)} '{name}' ({points[name].value}) cannot be loaded: {error}"
+        ) from error
 
 
 def _points(group: str) -> dict[str, EntryPoint]:

@@ -39,12 +39,12 @@ class BatchResult:
 
 
 class ResultWriter:
-    """Appends batches to a result file; after each batch the file is whole."""
+    """Appends batches to a result file; a batch counts once its samples are listed, which comes last."""
 
     def __init__(self, directory: Path, provenance: Mapping[str, Any]) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / FILE
         try:
+            directory.mkdir(parents=True, exist_ok=True)
             self._file = h5py.File(self.path, "w")
         except OSError as error:
             raise ResultError(f"cannot write {self.path}: {error}") from error
@@ -63,7 +63,6 @@ class ResultWriter:
     def append(self, batch: BatchResult) -> None:
         """Add the samples of one batch and flush."""
         results = self._file.require_group("results")
-        _append(results, "sample", batch.samples)
         _append(results, "label", batch.labels)
         _append(results, "scores", batch.scores)
         for name, totals in batch.layers.items():
@@ -79,6 +78,8 @@ class ResultWriter:
             for column in TraceRows.__slots__:
                 values = getattr(rows, column)
                 _append(group, column, batch.samples[values] if column == "lane" else values)
+            group.attrs["n"] = len(group["lane"])
+        _append(results, "sample", batch.samples)
         self._file.flush()
 
     def close(self) -> None:
@@ -103,10 +104,11 @@ class RunResult:
                 self.provenance: dict[str, Any] = json.loads(file["provenance/json"][()])
                 results = file["results"]
                 self.samples: NDArray[np.int64] = results["sample"][:]
-                self.labels: NDArray[np.int64] = results["label"][:]
-                self.scores: Floats = results["scores"][:]
+                n = len(self.samples)
+                self.labels: NDArray[np.int64] = results["label"][:n]
+                self.scores: Floats = results["scores"][:n]
                 self.layer_columns = {
-                    name: {column: data[:] for column, data in results[f"layers/{name}"].items()}
+                    name: {column: data[:n] for column, data in results[f"layers/{name}"].items()}
                     for name in self.provenance["layers"]
                 }
                 self.is_traced = "trace" in file
@@ -128,7 +130,8 @@ class RunResult:
         try:
             with h5py.File(self.path) as file:
                 group = file[f"trace/{layer}"]
-                return TraceRows(*(group[column][:] for column in TraceRows.__slots__))
+                rows = TraceRows(*(group[column][: group.attrs["n"]] for column in TraceRows.__slots__))
+                return rows.take(np.isin(rows.lane, self.samples))
         except KeyError as error:
             raise ResultError(f"{self.path}: layer {layer} was not traced; run again with --trace") from error
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from simcore.architecture import Batch, Layer, Network
+from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
 from simcore.engine import BankSlot, Engine
 from simcore.ledger import Ledger
@@ -52,6 +52,7 @@ def run(
         for first, batch in _batches(assembly):
             network = assembly.architecture.network(batch)
             network = rewire(network, batch) if rewire else network
+            check_network(network)
             with closing_all(open_banks(scenario, network.layers, len(batch.samples))) as slots:
                 if writer is None:
                     provenance["layers"] = _layer_info(scenario, network, slots)
@@ -150,7 +151,9 @@ def _layer_info(scenario: Scenario, network: Network, slots: list[BankSlot]) -> 
 def _digital_latency(network: Network, layer: Layer) -> float:
     """Time from the layer's output until the digital logic behind it has taken it in."""
     readers = [x.stage.latency_s for x in network.layers if layer.name in x.sources]
-    return max(readers, default=network.readout.latency_s)
+    if layer is network.layers[-1]:
+        readers.append(network.readout.latency_s)
+    return max(readers, default=0.0)
 
 
 def _provenance(scenario: Scenario) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class BackendConfig(Record):
 
     def options(self, name: str) -> dict[str, Any]:
         """Return the options table of a back end."""
-        return dict(getattr(self, name, {}))
+        return dict(getattr(self, name)) if name in type(self).model_fields else {}
 
 
 class LayerConfig(Record):
@@ -133,11 +133,9 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> Scenario:
 def parse_scenario(data: dict[str, Any], where: str) -> Scenario:
     """Check a scenario that is already a dictionary; `where` names it in messages."""
     try:
-        return Scenario.model_validate_json(json.dumps(data, allow_nan=False, default=str))
+        return Scenario.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise ScenarioError(f"{where}: {explain(error)}") from error
-    except ValueError as error:
-        raise ScenarioError(f"{where}: {error}") from error
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Record(BaseModel):
-    """Frozen, strict base of everything that is read from TOML or JSON; unknown keys are refused."""
+    """Frozen, strict base of everything that is read from TOML or JSON; no unknown keys, no NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PortKind(StrEnum):
@@ -51,7 +51,7 @@ class PortSpec(Record):
     low: float
     """Smallest value that the port may take (inputs, params) or that is plausible (state, output)."""
     high: float
-    size: int | None = None
+    size: int | None = Field(default=None, ge=1)
     """Columns of an array port; None for a scalar port."""
     default: float | None = None
     """`param`: value used where a scenario gives none."""
@@ -81,6 +81,12 @@ class PortSpec(Record):
         for field in needs:
             if getattr(self, field) is None:
                 raise ValueError(f"{self.kind} port '{self.name}' needs {field}")
+        for field in ("default", "reset"):
+            value = getattr(self, field)
+            if value is not None and not self.low <= value <= self.high:
+                raise ValueError(
+                    f"port '{self.name}': {field} {value:g} is outside {self.low:g} to {self.high:g}"
+                )
         return self
 
     @property
@@ -127,7 +133,18 @@ class CircuitSpec(Record):
     folder: str
     """Where the circuit was read from (not part of the hash)."""
     hash: str
-    """SHA-256 over manifest, sizes, netlist and device models."""
+    """SHA-256 over manifest, sizes, netlist and device models, less comments, `source` and `features`."""
+
+    @model_validator(mode="after")
+    def _ports_fit(self) -> "CircuitSpec":
+        names = [name for port in self.ports for name in port.columns]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"two columns are called '{twice[0]}'")
+        for kind in (PortKind.INPUT, PortKind.OUTPUT):
+            if not self.of(kind):
+                raise ValueError(f"ports: got no {kind} port, expected at least one")
+        return self
 
     def of(self, kind: PortKind) -> tuple[PortSpec, ...]:
         """Return the ports of one kind, in order."""

@@ -1,4 +1,4 @@
-"""The ngspice bank: closed-loop steps by hand-off of the full solver state, open-loop replay in one transient.
+"""The ngspice bank: closed-loop steps by hand-off of the full solver state, open-loop replays.
 
 A step is a pure job: (deck, all node voltages, previous levels, inputs, duration) -> (all node voltages,
 outputs, energies). The deck's text holds all of it, so equal texts are run once. The state is handed on by
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from simcore.bank import BankRequest, Floats, Raster, RasterResult, StepInput, StepResult
-from simcore.errors import ContractError, ScenarioError
+from simcore.errors import CircuitError, ContractError, ScenarioError
 from simcore.manifest import explain
 from simcore.spec import CircuitSpec, PortKind, Record
 from spice_ref.deck import Decks, edges_ps
 from spice_ref.farm import Farm
-from spice_ref.measure import Measured, Probe, standard_probe
+from spice_ref.measure import Measured, Probe
 from spice_ref.netlist import Element, held_nodes, read_elements
+from spice_ref.probe import standard_probe
 from spice_ref.tasks import Listing, Point, Trace, Transient
 
 
@@ -68,6 +69,8 @@ class Bench:
         self.farm = farm
         self.decks = Decks(spec, accuracy)
         (lines,) = farm.map([Listing(self.decks.point(spec.default_params), f"netlist of {spec.name}")])
+        if isinstance(lines, str):
+            raise CircuitError(f"{spec.folder}: {lines}")
         self.elements: tuple[Element, ...] = read_elements(spec, lines)
         self.probe = standard_probe(spec, self.elements)
 
@@ -100,7 +103,9 @@ class Bench:
         }  # fmt: skip
 
     def _label(self, what: str, params: Floats) -> str:
-        shown = [f"{n}={v:g}" for n, v in zip(self.spec.columns(PortKind.PARAM), params.tolist(), strict=True)]
+        shown = [
+            f"{n}={v:g}" for n, v in zip(self.spec.columns(PortKind.PARAM), params.tolist(), strict=True)
+        ]
         return f"{self.spec.name} {what} ({', '.join(shown[:6])}{', ...' if len(shown) > 6 else ''})"
 
 
@@ -142,7 +147,8 @@ class SpiceBank:
         units, rest = request.units, self._bench.decks.rested(request.inputs)
         inputs = rest if request.idle else request.inputs
         tasks = [
-            self._task(unit, inputs[row], int(request.duration_ps[row])) for row, unit in enumerate(units.tolist())
+            self._task(unit, inputs[row], int(request.duration_ps[row]))
+            for row, unit in enumerate(units.tolist())
         ]
         distinct = {task.deck: task for task in tasks}
         answers: list[Trace] = self._bench.farm.map(list(distinct.values()))
@@ -157,7 +163,7 @@ class SpiceBank:
         return joined([trace.measured for trace in rows], self.spec)
 
     def replay(self, rasters: list[Raster]) -> list[RasterResult]:
-        """Answer whole rasters, each by one continuous transient from reset; the bank's state is not touched."""
+        """Answer whole rasters, each by one transient from reset; the bank's own state stays."""
         results: dict[int, RasterResult] = {}
         for place, trace, _ in self._bench.replay(rasters):
             results[place] = raster_result(trace, self.spec)
@@ -208,7 +214,9 @@ class SpiceBank:
             raise ContractError(f"bank '{self.spec.name}': durations must be whole periods of {period} ps")
         levels = self.spec.holds_level
         if request.idle and (request.inputs[:, levels] != self._held[units][:, levels]).any():
-            raise ContractError(f"bank '{self.spec.name}': an idle step must hold the levels of the step before")
+            raise ContractError(
+                f"bank '{self.spec.name}': an idle step must hold the levels of the step before"
+            )
 
 
 def joined(parts: Sequence[Measured], spec: CircuitSpec) -> StepResult:

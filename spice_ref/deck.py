@@ -78,7 +78,9 @@ class Decks:
         return f".tran {self._preset.tstep_ps}e-12 {stop_ps}e-12 0 {self._preset.tmax_ps}e-12"
 
     def _deck(self, params: Floats, corners: Sequence[Points], tail: Sequence[str]) -> str:
-        values = " ".join(f"{name}={value!r}" for name, value in zip(self._params, params.tolist(), strict=True))
+        values = " ".join(
+            f"{name}={value!r}" for name, value in zip(self._params, params.tolist(), strict=True)
+        )
         lines = [f"x0 {' '.join(self._pins)} {self._spec.subckt} {values}"]
         lines += [_source(name, points) for name, points in zip(self._inputs, corners, strict=True)]
         return self._head + "\n".join([*lines, *tail, ".end"])
@@ -91,15 +93,16 @@ class _Shape:
 
     def __init__(self, spec: CircuitSpec, column: int) -> None:
         port = [port for port in spec.of(PortKind.INPUT) for _ in port.columns][column]
-        assert port.rise_ps is not None and port.reset is not None
+        assert port.rise_ps is not None
+        assert port.reset is not None
         self.reset = port.reset
         self._rise = port.rise_ps
         self._width = port.width_ps if port.stimulus == "pulse" else None
         last = (self._width or 0) + self._rise
         if self._rise <= 0 or (self._width or self._rise) < self._rise or last > spec.period_ps:
             raise CircuitError(
-                f"{spec.folder}: input '{port.name}' needs 0 < rise_ps <= width_ps and width_ps + rise_ps within "
-                f"period_ps = {spec.period_ps}, got rise_ps = {self._rise}, width_ps = {self._width}"
+                f"{spec.folder}: input '{port.name}' needs 0 < rise_ps <= width_ps and width_ps + rise_ps "
+                f"within period_ps = {spec.period_ps}, got rise_ps = {self._rise}, width_ps = {self._width}"
             )
 
     def rest(self, value: float) -> float:

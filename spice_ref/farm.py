@@ -1,5 +1,6 @@
-"""A farm of solver processes: tasks in, answers out; crashed and hung workers are replaced, their tasks retried."""
+"""A farm of solver processes: tasks in, answers out; crashed and hung workers are replaced, tasks retried."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -59,7 +60,7 @@ class Farm:
         return [answers[place] for place in range(len(answers))]
 
     def as_completed(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Any, float]]:
-        """Yield (place in the order, answer, CPU seconds) as they come; tasks are taken as workers get free."""
+        """Yield (place in the order, answer, CPU s) as they come; tasks are taken as workers get free."""
         source = iter(enumerate(tasks))
         retries: deque[Job] = deque()
         try:
@@ -167,10 +168,9 @@ class _Worker:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        environment = os.environ | {
-            "OMP_THREAD_LIMIT": "1",  # read when ngspice's OpenMP loads; without it a run takes up to 30 times longer
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
+        # OMP_THREAD_LIMIT counts when ngspice's OpenMP loads; without it a run takes up to 30 times longer.
+        paths = os.pathsep.join(path for path in sys.path if path)
+        environment = os.environ | {"OMP_THREAD_LIMIT": "1", "PYTHONPATH": paths}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "spice_ref.worker", str(theirs.fileno())],
@@ -191,10 +191,8 @@ class _Worker:
         self._timeout_s = timeout_s * max(1.0, job[1].duration_ps / TIMEOUT_PS)
         if self.version is not None:
             self.start_clock()
-        try:
+        with contextlib.suppress(OSError):
             self.pipe.send(job[1])
-        except OSError:
-            pass
 
     def start_clock(self) -> None:
         """Begin to count the time of the job."""

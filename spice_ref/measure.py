@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from simcore.bank import Floats
 from simcore.clock import PS_PER_S
-from simcore.spec import CircuitSpec, Detector, PortKind
-from spice_ref.netlist import SOURCES, Element, held_nodes, pin_names, source_class, state_nodes
+from simcore.spec import Detector
 
 SAMPLE_BEFORE_EDGE_PS = 1
 EXCURSION_V = 0.1
@@ -66,30 +65,6 @@ class Measured:
     """(n,) nodes that left the supply range by more than EXCURSION_V."""
 
 
-def standard_probe(spec: CircuitSpec, elements: tuple[Element, ...]) -> Probe:
-    """Return the probe of a bank: supply and bias energy, input energy, one detector per output column."""
-    classes = {element: source_class(spec, element) for element in elements if element.kind in SOURCES}
-    groups = (("supply", "bias"), ("input",))
-    ports = [port for port in spec.of(PortKind.OUTPUT) for _ in port.columns]
-    outputs = pin_names(spec)[-len(ports) :] if ports else []
-    supplies = [element for element, found in classes.items() if found == "supply" and element.kind == "v"]
-    return Probe(
-        groups=tuple(tuple(branch(e) for e, found in classes.items() if found in group) for group in groups),
-        outputs=tuple(outputs),
-        states=tuple(state_nodes(spec)),
-        detectors=tuple(
-            (node, port.detector) for node, port in zip(outputs, ports, strict=True) if port.detector is not None
-        ),
-        rails=tuple(dict.fromkeys(node for element in supplies for node in element.nodes)),
-        free=held_nodes(elements),
-    )
-
-
-def branch(element: Element) -> Branch:
-    """Return what is needed for the power of an element."""
-    return element.current, *element.nodes
-
-
 def measure(probe: Probe, vectors: Mapping[str, Floats], edges_ps: NDArray[np.int64]) -> Measured:
     """Measure a transient whose steps are bounded by `edges_ps` (n + 1,)."""
     time = vectors["time"]
@@ -136,7 +111,9 @@ def _excursions(probe: Probe, vectors: Mapping[str, Floats], edges: Floats) -> N
     if not outside.any():
         return np.zeros(len(edges) - 1, np.int64)
     starts = np.minimum(np.searchsorted(time, edges[:-1]), len(time) - 1)
-    return np.logical_or.reduceat(outside, starts, axis=1).sum(axis=0)
+    seen = np.logical_or.reduceat(outside, starts, axis=1)
+    counts: NDArray[np.int64] = seen.sum(axis=0, dtype=np.int64)
+    return counts
 
 
 def is_node(vector: str) -> bool:
@@ -175,7 +152,7 @@ def _level(window: Window, detector: Detector) -> float:
 
 
 def _settled(window: Window, detector: Detector) -> float:
-    """Time at which 90 % of the change between edge and sample is passed for the last time; NaN below min_swing."""
+    """Time at which the change from edge to sample last passes 90 %; NaN if it is below min_swing."""
     assert detector.min_swing is not None
     times, values = window
     swing = values[-1] - values[0]

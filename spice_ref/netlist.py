@@ -95,16 +95,19 @@ def state_nodes(spec: CircuitSpec) -> list[str]:
 
 
 def read_elements(spec: CircuitSpec, listing: list[str]) -> tuple[Element, ...]:
-    """Read the elements off an expanded listing; checks models, state nodes and elements with hidden state."""
+    """Read the elements off an expanded listing; checks state nodes, and for elements with hidden state."""
     lines = [line.split() for line in listing if line]
-    models = {words[1].partition(".")[0] for words in lines if words[0] == ".model"}
     elements = tuple(
         Element(words[0], (words[1], words[2]), " ".join(words))
         for words in lines
         if words[0][0].isalpha() and len(words) > 2
     )
     for element in elements:
-        _check_element(spec, element, models)
+        if element.kind in REMEMBERING:
+            raise CircuitError(
+                f"{spec.folder}: element '{element.local}' is {REMEMBERING[element.kind]}, whose state is "
+                "not in the node voltages; the ngspice bank cannot hand it from step to step"
+            )
     nodes = {word for words in lines if words[0][0].isalpha() for word in words[1:]}
     for column, node in zip(spec.columns(PortKind.STATE), state_nodes(spec), strict=True):
         if node not in nodes:
@@ -127,22 +130,11 @@ def source_class(spec: CircuitSpec, element: Element) -> SourceClass | None:
 def held_nodes(elements: tuple[Element, ...]) -> frozenset[str]:
     """Return the nodes whose voltage a chain of voltage sources fixes against ground."""
     held = {"0"}
-    fixing = [e for e in elements if e.kind in FIXING or (e.kind == "b" and " v=" in e.text.replace("v =", "v="))]
+    fixing = [
+        e for e in elements if e.kind in FIXING or (e.kind == "b" and " v=" in e.text.replace("v =", "v="))
+    ]
     for _ in fixing:
         for element in fixing:
             if held & set(element.nodes):
                 held |= set(element.nodes)
     return frozenset(held)
-
-
-def _check_element(spec: CircuitSpec, element: Element, models: set[str]) -> None:
-    if element.kind in REMEMBERING:
-        raise CircuitError(
-            f"{spec.folder}: element '{element.local}' is {REMEMBERING[element.kind]}, whose state is not in "
-            "the node voltages; the ngspice bank cannot hand it from step to step"
-        )
-    if element.kind in "mdqj" and not models.intersection(element.text.split()):
-        raise CircuitError(
-            f"{spec.folder}: element '{element.local}' names no known device model: {element.text!r}; "
-            f"the device models define: {', '.join(sorted(models)) or 'none'}"
-        )

@@ -1,6 +1,6 @@
 """The solver: ngspice's shared library through PySpice, one instance per process. No other file touches it.
 
-PySpice is GPLv3. Its own `run` is not used: it takes notes on stderr for errors, so a run is judged by its data.
+PySpice is GPLv3. Its own `run` takes notes on stderr for errors, so a run is judged here, by its data.
 """
 
 import locale
@@ -56,7 +56,7 @@ class Solver:
 
     def __init__(self) -> None:
         """Load the library; raises SolverError where it is missing or of another version."""
-        logging.getLogger("PySpice").disabled = True
+        logging.getLogger("PySpice").setLevel(logging.CRITICAL)
         names = [os.environ[LIBRARY]] if LIBRARY in os.environ else ["libngspice.so.0", "libngspice.so"]
         self._library = _load(names)
         locale.setlocale(locale.LC_NUMERIC, "C")
@@ -164,5 +164,7 @@ def _complaint(log: list[str]) -> bool:
 def _told(reason: str, log: list[str]) -> str:
     """Return reason and the telling lines of a log: the complaints and what stands around them."""
     lines = [line.strip() for line in log if line.strip() and not line.startswith("Note: No compat")]
-    first = next((i for i, line in enumerate(lines) if any(word in line for word in FATAL)), len(lines))
-    return f"{reason}; ngspice says: " + " | ".join(line[:200] for line in lines[max(first - 4, 0) :][-8:])
+    first = next((i for i, line in enumerate(lines) if _complaint([line])), len(lines) - 4)
+    return f"{reason}; ngspice says: " + " | ".join(
+        line[:200] for line in lines[max(first - 4, 0) : first + 4]
+    )

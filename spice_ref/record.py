@@ -10,8 +10,8 @@ from spice_ref.bank import Bench, raster_result
 from spice_ref.farm import Farm
 from spice_ref.stimuli import draw_raster
 
-Progress = Callable[[int, int], None]
-"""Called with (runs done, runs in all) after each run."""
+Progress = Callable[[float], None]
+"""Called with the share of runs done, 0..1."""
 
 
 def record(
@@ -34,13 +34,15 @@ def record(
         bench = Bench(spec, accuracy, farm)
         provenance = bench.provenance() | {"seed": seed, "steps": steps}
         with Recording(out, spec, provenance) as recording:
-            missing = [run for run in range(runs) if run not in recording.done()]
+            done = recording.done()
+            missing = [run for run in range(runs) if run not in done]
             drawn: dict[int, tuple[str, Raster]] = {}
-            for place, trace, cpu_s in bench.replay(_drawn(spec, missing, steps, seed, drawn)):
+            answers = bench.replay(_drawn(spec, missing, steps, seed, drawn))
+            for count, (place, trace, cpu_s) in enumerate(answers, 1):
                 kind, raster = drawn.pop(place)
                 recording.append(missing[place], kind, raster, raster_result(trace, spec), cpu_s)
                 if progress is not None:
-                    progress(len(recording.done()), runs)
+                    progress((runs - len(missing) + count) / runs)
 
 
 def _drawn(

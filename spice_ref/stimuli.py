@@ -1,4 +1,4 @@
-"""Random rasters of a circuit, drawn from its ports: over the declared range, and network-like dense and sparse.
+"""Random rasters of a circuit, drawn from its ports: over the range, and network-like dense and sparse.
 
 A raster is built as the engine would drive a unit: after a driven step `tail_periods` single idle steps, then
 one merged idle step, split at `max_idle_periods`. Each run depends on (seed, run) alone.
@@ -32,7 +32,9 @@ class Style:
     draw: Draw
 
 
-def draw_raster(spec: CircuitSpec, run: int, steps: int, seed: int, kind: str | None = None) -> tuple[str, Raster]:
+def draw_raster(
+    spec: CircuitSpec, run: int, steps: int, seed: int, kind: str | None = None
+) -> tuple[str, Raster]:
     """Return kind and raster of a run with `steps` rows; kinds take turns unless one is named."""
     name = kind or tuple(KINDS)[run % len(KINDS)]
     params = draw_params(spec, np.random.default_rng([seed, run, PARAMS]))
@@ -68,7 +70,7 @@ def _random(spec: CircuitSpec, rng: np.random.Generator) -> Style:
 def _dense(spec: CircuitSpec, rng: np.random.Generator) -> Style:
     """Driven nearly every period: noise around a mean, constant, of one sign, or saturated."""
     ends = np.maximum(np.abs(spec.low(PortKind.INPUT)), np.abs(spec.high(PortKind.INPUT)))
-    mean = ends * rng.normal(0.05, 0.15)
+    mean = ends * rng.normal(0.08, 0.15)
     spread = ends * np.exp(rng.uniform(np.log(0.015), np.log(0.4)))
     sign = rng.choice([0.0, 0.0, 1.0, -1.0])
     constant = rng.normal(mean, spread)
@@ -77,11 +79,14 @@ def _dense(spec: CircuitSpec, rng: np.random.Generator) -> Style:
         values = r.normal(mean, spread)
         return np.abs(values) * sign if sign else values
 
-    draws: list[Draw] = [noisy, noisy, lambda r: constant, lambda r: _saturated(spec, r)]
+    def saturated(r: np.random.Generator) -> Floats:
+        return _saturated(spec, r)
+
+    draws: list[Draw] = [noisy, noisy, noisy, noisy, lambda r: constant, saturated]
     if spec.holds_level.all():
-        draws = [lambda r: _saturated(spec, r), lambda r: _uniform(spec, 1.0, r), lambda r: _sigmoid(spec, r)]
-    draw = draws[rng.integers(len(draws))]
-    return Style(rng.choice([0.0, 0.05, 0.2]), rng.choice([0.2, 0.9]), _sparsely(spec, rng.uniform(0.5, 1.0), draw))
+        draws = [saturated, lambda r: _uniform(spec, 1.0, r), lambda r: _sigmoid(spec, r)]
+    draw = _sparsely(spec, rng.uniform(0.5, 1.0), draws[rng.integers(len(draws))])
+    return Style(rng.choice([0.0, 0.05, 0.2]), rng.choice([0.2, 0.9]), draw)
 
 
 def _sparse(spec: CircuitSpec, rng: np.random.Generator) -> Style:
@@ -91,7 +96,8 @@ def _sparse(spec: CircuitSpec, rng: np.random.Generator) -> Style:
     sign = rng.choice([1.0, 1.0, -1.0])
 
     def events(r: np.random.Generator) -> Floats:
-        return unit * r.integers(1, largest + 1, len(unit)) * sign
+        values: Floats = sign * unit * r.integers(1, largest + 1, len(unit))
+        return values
 
     draw = (lambda r: _saturated(spec, r)) if spec.holds_level.all() else events
     return Style(rng.uniform(0.3, 0.9), 0.9, _sparsely(spec, rng.uniform(0.02, 0.3), draw))

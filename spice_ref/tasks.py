@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from simcore.bank import Floats
 from simcore.clock import PS_PER_S
+from simcore.errors import SolverError
 from spice_ref.measure import Measured, Probe, is_node, measure
 
 
@@ -39,15 +40,18 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Expand a deck's subcircuits: the answer is a list of lines."""
+    """Expand a deck's subcircuits: the answer is a list of lines, or why the deck does not parse."""
 
     deck: str
     label: str
     duration_ps: int = 0
 
-    def run(self, solver: Solver) -> list[str]:
-        """Return the lines of the flattened netlist."""
-        return solver.listing(self.deck)
+    def run(self, solver: Solver) -> list[str] | str:
+        """Return the lines of the flattened netlist, or the reason why there are none."""
+        try:
+            return solver.listing(self.deck)
+        except SolverError as error:
+            return str(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A solver process: takes tasks from a pipe, answers them, leaves after any failure.
 
-Started by `spice_ref.farm` as `python -m spice_ref.worker FD`, so that the user's own script is never imported
-again. After an exit callback ngspice may abort at its next use or at exit: the answer is sent first, and the
-process leaves by `os._exit`.
+Started by `spice_ref.farm` as `python -m spice_ref.worker FD`, so that the user's own script is never
+imported again. After an exit callback ngspice may abort at its next use or at exit: the answer is sent
+first, and the process leaves by `os._exit`.
 """
 
 import os

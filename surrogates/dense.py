@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogates.frame import Rows
+from surrogates.features import Rows
 from surrogates.graph import GraphBuilder
 
 Weights = NDArray[np.float32]

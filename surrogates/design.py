@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simcore.spec import CircuitSpec, PortKind
-from surrogates.features import Feature, Floats, Node, NumpyArithmetic, carry_out, names_of, parse_features
+from surrogates.features import Feature, Node, NumpyArithmetic, Rows, carry_out, names_of, parse_features
 from surrogates.graph import GraphBuilder
 from surrogates.layout import DURATION, Layout
 
@@ -18,7 +17,7 @@ SMALLEST_SPREAD = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Columns of a model, each `(value - mean) / scale`.
+    """Columns of a model, each `(value - mean) * factor`.
 
     Array ports enter through features only: with few weight vectors in the data, a model on raw columns
     learns the vectors and not the sum.
@@ -31,21 +30,18 @@ class Design:
     """All features, intermediates included, in order."""
     chosen: tuple[str, ...]
     """Features that are columns."""
-    mean: Floats
-    scale: Floats
+    mean: Rows
+    factor: Rows
+    """One over the spread."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Column names in order."""
         return (*self.scalars, *self.chosen)
 
-    def raw(self, x: NDArray[np.float32]) -> Floats:
-        """Return the columns before standardisation, (k, m) float64."""
-        return _raw(self.layout, self.features, (*self.scalars, *self.chosen), x)
-
-    def standardise(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def standardise(self, x: Rows) -> Rows:
         """Return what the model sees, (k, m) float32."""
-        return ((self.raw(x) - self.mean) / self.scale).astype(np.float32)
+        return (_raw(self.layout, self.features, self.names, x) - self.mean) * self.factor
 
     def emit(self, builder: GraphBuilder, x: str) -> str:
         """Add the nodes that compute `standardise`; return their tensor."""
@@ -61,7 +57,7 @@ class Design:
             parts.extend(values[name] for name in self.chosen)
         joined = builder.concat(parts)
         centred = builder.add("Sub", joined, builder.tensor(self.mean[None]))
-        return builder.add("Mul", centred, builder.tensor(1 / self.scale[None]))
+        return builder.add("Mul", centred, builder.tensor(self.factor[None]))
 
     def _needed(self) -> list[Feature]:
         wanted, needed = set(self.chosen), []
@@ -72,9 +68,7 @@ class Design:
         return needed[::-1]
 
 
-def fit_design(
-    spec: CircuitSpec, x: NDArray[np.float32], *, kinds: tuple[PortKind, ...], idle: bool
-) -> Design:
+def fit_design(spec: CircuitSpec, x: Rows, *, kinds: tuple[PortKind, ...], idle: bool) -> Design:
     """Choose the columns that vary over the rows `x` and may be used (`kinds`), with mean and scale."""
     layout = Layout(spec)
     allowed = {port.name for kind in kinds for port in spec.of(kind)} | ({DURATION} if idle else set())
@@ -85,7 +79,7 @@ def fit_design(
         features = (*features, Feature(LOG_DURATION, logarithm, frozenset({DURATION})))
     usable = tuple(f.name for f in features if f.tree.width == 1 and f.uses <= allowed)
     columns = (*scalars, *usable)
-    raw = _raw(layout, features, columns, x)
+    raw = _raw(layout, features, columns, x).astype(np.float64)
     mean, scale = raw.mean(axis=0), raw.std(axis=0)
     varies = np.isfinite(scale) & (scale > SMALLEST_SPREAD * np.abs(raw).max(axis=0))
     if not varies.any():
@@ -96,16 +90,12 @@ def fit_design(
         tuple(name for name in scalars if name in keep),
         features,
         tuple(name for name in usable if name in keep),
-        mean[varies],
-        scale[varies],
+        mean[varies].astype(np.float32),
+        (1 / scale[varies]).astype(np.float32),
     )
 
 
-def _raw(
-    layout: Layout, features: tuple[Feature, ...], names: tuple[str, ...], x: NDArray[np.float32]
-) -> Floats:
+def _raw(layout: Layout, features: tuple[Feature, ...], names: tuple[str, ...], x: Rows) -> Rows:
     ports = layout.ports(x)
     values = {**ports, **carry_out(features, ports, NumpyArithmetic())}
-    return np.concatenate(
-        [np.broadcast_to(values[name], (len(x), 1)) for name in names] or [np.empty((len(x), 0))], axis=1
-    )
+    return np.concatenate([np.broadcast_to(values[name], (len(x), 1)) for name in names], axis=1)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from surrogates.frame import Frame, Rows, Table
+from surrogates.features import Rows
+from surrogates.frame import Frame, Table
 from surrogates.graph import GraphBuilder
 
 Progress = Callable[[float, str], None]
@@ -38,6 +39,8 @@ class Effort:
     seed: int
     budget_s: float
     """Wall-clock time for this fit; fewer epochs where a machine is too slow for all of them."""
+    epochs: int | None
+    """Passes over the data, whatever they take: the same model on every machine. None: by the budget."""
     progress: Progress
     """Called with the share done (0..1) and a message."""
 

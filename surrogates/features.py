@@ -14,6 +14,7 @@ from simcore.errors import CircuitError
 from simcore.spec import CircuitSpec, PortKind
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.float32]
 T = TypeVar("T")
 
 _BINARY: dict[type[ast.operator], str] = {
@@ -101,7 +102,7 @@ def _value(node: Node, values: Mapping[str, T], arithmetic: Arithmetic[T]) -> T:
 
 
 class NumpyArithmetic:
-    """Arithmetic on float64 arrays of shape (k, width)."""
+    """Arithmetic on float32 arrays of shape (k, width): what the graph computes, but for the last bits."""
 
     _OPS: ClassVar[Mapping[str, Callable[..., Any]]] = {
         "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power,
@@ -111,17 +112,17 @@ class NumpyArithmetic:
 
     _REDUCTIONS: ClassVar[Mapping[str, Callable[..., Any]]] = {"sum": np.sum, "min": np.min, "max": np.max}
 
-    def constant(self, value: float) -> Floats:
+    def constant(self, value: float) -> Rows:
         """Return the constant as (1, 1)."""
-        return np.full((1, 1), value)
+        return np.full((1, 1), value, dtype=np.float32)
 
-    def apply(self, op: str, *args: Floats) -> Floats:
+    def apply(self, op: str, *args: Rows) -> Rows:
         """Apply the operator's numpy counterpart."""
-        return np.asarray(self._OPS[op](*args), dtype=np.float64)
+        return np.asarray(self._OPS[op](*args), dtype=np.float32)
 
-    def reduce(self, how: str, arg: Floats, width: int) -> Floats:
+    def reduce(self, how: str, arg: Rows, width: int) -> Rows:
         """Reduce over the columns."""
-        return np.asarray(self._REDUCTIONS[how](arg, axis=1, keepdims=True), dtype=np.float64)
+        return np.asarray(self._REDUCTIONS[how](arg, axis=1, keepdims=True), dtype=np.float32)
 
 
 class _Parser:

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 from simcore.recording import Steps
 from simcore.spec import CircuitSpec, PortKind
 from surrogates.design import Design, fit_design
-from surrogates.features import Floats
+from surrogates.features import Floats, Rows
 from surrogates.layout import Layout
 
 Mask = NDArray[np.bool_]
-Rows = NDArray[np.float32]
 
 MIN_EVENTS = 50
 """Fewer events than this in the training data teach nothing about them."""
 RIDGE = 1e-6
 STATE_MARGIN = 0.05
-"""A predicted state stays within the training range widened by this share of it."""
+"""A predicted state stays in the port's range or, where wider, the training range and this share of it."""
+STATE_NOISE = 1e-3
+"""Standard deviation of the noise on a state in training, as a share of its range in the training data."""
 
 
 class Group(StrEnum):
@@ -191,31 +192,44 @@ def step_table(spec: CircuitSpec, steps: Steps, targets: Targets) -> Table:
     return Table(x, np.concatenate(columns, axis=1), np.concatenate(valid, axis=1))
 
 
+def state_noise(layout: Layout, x: Rows) -> Rows:
+    """Return the standard deviation of the noise on each graph input, zero but for states, (width,)."""
+    columns = layout.of(PortKind.STATE)
+    noise = np.zeros(layout.width, dtype=np.float32)
+    noise[columns] = STATE_NOISE * np.ptp(x[:, columns], axis=0)
+    return noise
+
+
 def _fit(design: Design, targets: Targets, table: Table, state: Floats, latency_s: Floats) -> Frame:
     z = design.standardise(table.x).astype(np.float64)
+    shake = np.random.default_rng(0).standard_normal(table.x.shape, dtype=np.float32)
+    noisy = design.standardise(table.x + shake * state_noise(design.layout, table.x)).astype(np.float64)
     n_columns = len(targets.groups)
     weights, offset, scale = np.zeros((z.shape[1], n_columns)), np.zeros(n_columns), np.ones(n_columns)
     for column, group in enumerate(targets.groups):
         rows = table.valid[:, column]
         if group is Group.FIRED or not rows.any():
             continue
-        weights[:, column], offset[column], scale[column] = _ridge(z[rows], table.y[rows, column])
-    margin = STATE_MARGIN * np.ptp(state, axis=0)
+        w, b, floor = _ridge(z[rows], table.y[rows, column])
+        # What noise on the state does to the linear part is as large as what the family can learn.
+        left = float((table.y[rows, column] - noisy[rows] @ w - b).std())
+        weights[:, column], offset[column], scale[column] = w, b, max(left, floor)
+    margin, spec = STATE_MARGIN * np.ptp(state, axis=0), design.layout.spec
     return Frame(
         design, targets, weights, offset, scale,
-        state.min(axis=0) - margin, state.max(axis=0) + margin,
+        np.minimum(state.min(axis=0) - margin, spec.low(PortKind.STATE)),
+        np.maximum(state.max(axis=0) + margin, spec.high(PortKind.STATE)),
         float(latency_s.min(initial=np.inf)) if len(latency_s) else 0.0,
         float(latency_s.max(initial=0.0)),
     )  # fmt: skip
 
 
 def _ridge(z: Floats, y: Floats) -> tuple[Floats, float, float]:
-    """Fit y = z @ w + b; return w, b and the spread of what is left (never zero)."""
+    """Fit y = z @ w + b; return w, b and the smallest spread that the rest is scaled by (never zero)."""
     centre, mean = z.mean(axis=0), float(y.mean())
     spread = float(y.std())
     if spread <= 1e-9 * abs(mean) or spread == 0.0:
         return np.zeros(z.shape[1]), mean, max(abs(mean) * 1e-6, 1e-30)
     gram = (z - centre).T @ (z - centre) + RIDGE * len(z) * np.eye(z.shape[1])
     w = np.linalg.solve(gram, (z - centre).T @ ((y - mean) / spread)) * spread
-    left = float((y - z @ w - (mean - centre @ w)).std())
-    return w, mean - float(centre @ w), max(left, 1e-6 * spread)
+    return w, mean - float(centre @ w), 1e-6 * spread

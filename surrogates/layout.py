@@ -55,6 +55,6 @@ class Layout:
         periods = duration_ps / self.spec.period_ps
         return np.concatenate([inputs, params, state, periods[:, None]], axis=1, dtype=np.float32)
 
-    def ports(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-        """Return the ports of `x` by name, each (k, size) float64."""
-        return {name: x[:, columns].astype(np.float64) for name, columns in self.slices.items()}
+    def ports(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return the ports of `x` by name, each (k, size)."""
+        return {name: x[:, columns] for name, columns in self.slices.items()}

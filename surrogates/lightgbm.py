@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from surrogates.family import Effort, StepModel
-from surrogates.frame import Frame, Group, Rows, Table
+from surrogates.features import Rows
+from surrogates.frame import Frame, Group, Table
 from surrogates.graph import GraphBuilder
 
 ROUNDS = 150

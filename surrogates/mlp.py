@@ -1,5 +1,6 @@
 """Family `mlp`: scikit-learn multilayer perceptrons (100, 50), one per set of rows."""
 
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +9,17 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits
 
 from surrogates.dense import DenseNet
 from surrogates.family import Effort, StepModel
-from surrogates.frame import Frame, Group, Rows, Table
+from surrogates.features import Rows
+from surrogates.frame import Frame, Group, Table
 from surrogates.graph import GraphBuilder
 
 HIDDEN = (100, 50)
 MAX_EPOCHS = 200
-# Seconds per row and epoch of a (100, 50) network on one core of a 2020s machine, rounded up.
-ROW_COST_S = 6e-6
+TRIAL_EPOCHS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,27 @@ class MlpFamily:
         """Fit one network per set of rows: all rows for the event, those with and those without one."""
         z, t = frame.encode(train)
         sets = _column_sets(frame, train)
-        epochs = int(np.clip(effort.budget_s / (ROW_COST_S * len(z) * len(sets)), 5, MAX_EPOCHS))
         nets, trained = [], []
         for done, columns in enumerate(sets):
             effort.progress(done / len(sets), f"network {done + 1} of {len(sets)}")
             rows = train.valid[:, columns[0]]
             is_label = frame.targets.groups[columns[0]] is Group.FIRED
-            net, used = _fit_net(z[rows], t[rows][:, columns], is_label, epochs, effort.seed + done)
+            data = z[rows], t[rows][:, columns], is_label
+            epochs = effort.epochs or _affordable(data, effort.budget_s / len(sets))
+            net, used = _fit_net(*data, epochs, effort.seed + done)
             nets.append(net)
             trained.append(used)
         joined = [column for columns in sets for column in columns]
         order = tuple(joined.index(column) for column in range(len(joined)))
         return MlpModel(tuple(nets), order, tuple(trained))
+
+
+def _affordable(data: tuple[Rows, Rows, bool], budget_s: float) -> int:
+    """Return how many epochs fit into the budget."""
+    start = time.monotonic()
+    _fit_net(*data, TRIAL_EPOCHS, 0)
+    cost = (time.monotonic() - start) / TRIAL_EPOCHS
+    return int(np.clip(budget_s / cost, 5, MAX_EPOCHS))
 
 
 def _column_sets(frame: Frame, table: Table) -> list[list[int]]:
@@ -90,7 +101,7 @@ def _fit_net(z: Rows, t: Rows, is_label: bool, epochs: int, seed: int) -> tuple[
         tol=0.0,
         n_iter_no_change=epochs,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is ours
         net.fit(z, t[:, 0] > 0.5 if is_label else t if t.shape[1] > 1 else t[:, 0])
     layers = zip(net.coefs_, net.intercepts_, strict=True)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from simcore import registry
-from simcore.bank import Floats
 from simcore.errors import BundleError, DatasetError, UserError
 from simcore.recording import Steps
 from simcore.spec import CircuitSpec, PortKind
@@ -29,6 +28,7 @@ from surrogates.bundle import (
 from surrogates.dataset import Dataset, load_dataset
 from surrogates.evaluate import closed_loop, one_step, parity
 from surrogates.family import Effort, Family, Progress, StepModel
+from surrogates.features import Floats, Rows
 from surrogates.frame import Frame, detects_events, fit_step_frame, step_table
 from surrogates.layout import Layout
 from surrogates.reset import fit_reset
@@ -39,6 +39,7 @@ MAX_PARITY_GAP = 1e-5
 """Largest 99.9th percentile of |ONNX - native| over the range of a head."""
 MAX_FLIPS = 1e-4
 """Largest share of rows on which ONNX and native disagree about the event."""
+GATE_ROWS = 50_000
 DRIVEN_SHARE = 0.75
 """Share of a family's time that goes into the driven graph."""
 
@@ -66,11 +67,13 @@ def train(
     out: Path | None = None,
     seed: int = 1,
     budget_minutes: float = 10.0,
+    epochs: int | None = None,
     progress: Progress = lambda share, message: None,
 ) -> list[Trained]:
     """Train one family, or all that are installed (`best`), into `out`/<family>; the best one comes first.
 
-    `out` defaults to the place where `open_bank` looks. Raises DatasetError, UserError (a library is missing)
+    `out` defaults to the place where `open_bank` looks. `epochs` replaces the budget, so that every machine
+    trains the same networks. Raises DatasetError, UserError (a library is missing)
     or BundleError (the graph does not do what the model does).
     """
     families = _wanted(family)
@@ -82,7 +85,7 @@ def train(
         def report(share: float, message: str, index: int = index, name: str = one.name) -> None:
             progress((index + share) / len(families), f"{name}: {message}")
 
-        effort = Effort(seed, budget_minutes * 60 / len(families), report)
+        effort = Effort(seed, budget_minutes * 60 / len(families), epochs, report)
         trained.append(_train_family(dataset, one, root / one.name, effort))
     return sorted(trained, key=lambda each: float(each.info.metrics["closed_loop"]["selection"]["score"]))
 
@@ -115,7 +118,7 @@ def _train_family(dataset: Dataset, family: Family, path: Path, effort: Effort) 
         held_out = _rows(dataset.part_steps("selection"), idle, spec)
         model = family.fit(frame, train_table, step_table(spec, held_out, frame.targets), part)
         graphs[name] = build_graph(name, frame, model, _metadata(spec))
-        gates[name] = _gate(graphs[name], frame, model, held_out, name)
+        gates[name] = _gate(graphs[name], frame, model, train_table.x[:GATE_ROWS], name)
         models[name] = dict(model.describe())
         low, high = train_table.x.min(axis=0), train_table.x.max(axis=0)
         ranges[name] = Range(low=tuple(map(float, low)), high=tuple(map(float, high)))
@@ -145,9 +148,8 @@ def _share_of(effort: Effort, first: float, share: float, name: str) -> Effort:
     return replace(effort, budget_s=effort.budget_s * share, progress=report)
 
 
-def _gate(graph: bytes, frame: Frame, model: StepModel, steps: Steps, name: str) -> dict[str, float | None]:
-    """Compare the graph with the native model on held-out rows; raises BundleError if they differ."""
-    x = step_table(frame.design.layout.spec, steps, frame.targets).x
+def _gate(graph: bytes, frame: Frame, model: StepModel, x: Rows, name: str) -> dict[str, float | None]:
+    """Compare the graph with the native model; raises BundleError if they differ."""
     z = frame.design.standardise(x)
     native = frame.decode(x, z, model.predict(z))
     session = open_session(graph, name)

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from simcore.spec import PortKind
 from surrogates.dense import DenseNet
 from surrogates.family import Effort, StepModel
-from surrogates.frame import Frame, Group, Rows, Table
+from surrogates.features import Rows
+from surrogates.frame import Frame, Group, Table, state_noise
 from surrogates.graph import GraphBuilder
 
 WIDTH = 160
@@ -24,8 +24,6 @@ DEPTH = 3
 MAX_EPOCHS = 200
 BATCH = 256
 PEAK_RATE = 3e-3
-NOISE = 1e-3
-"""Standard deviation of the noise on a state, as a share of its range in the training data."""
 LOSS_WEIGHTS = {
     Group.FIRED: 2.0,
     Group.LATENCY: 1.0,
@@ -92,21 +90,18 @@ class _Trainer:
         # A rare branch counts as much per row of its own as a common one.
         share = np.maximum(train.valid.mean(axis=0), 1e-3).astype(np.float32)
         self._weights = self._weights / torch.from_numpy(share).sqrt()
-        self._noise = self._state_noise()
+        self._noise = state_noise(frame.design.layout, train.x)
 
     def train(self) -> TrunkModel:
         torch, start = self._torch, time.monotonic()
         optimiser = torch.optim.AdamW(self._net.parameters(), lr=PEAK_RATE / 25, weight_decay=1e-5)
-        epochs, schedule, done = MAX_EPOCHS, None, 0
-        per_epoch = -(-len(self._train.x) // BATCH)
-        while done < epochs:
-            if schedule is None:
-                epochs = self._affordable(optimiser)
-                schedule = torch.optim.lr_scheduler.OneCycleLR(
-                    optimiser, PEAK_RATE, total_steps=epochs * per_epoch + 1, pct_start=0.1
-                )
+        epochs = self._effort.epochs or self._affordable(optimiser)
+        steps = epochs * -(-len(self._train.x) // BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, PEAK_RATE, total_steps=steps + 1, pct_start=0.1
+        )
+        for done in range(1, epochs + 1):
             loss = self._epoch(optimiser, schedule)
-            done += 1
             self._effort.progress(done / epochs, f"epoch {done} of {epochs}, loss {loss:.4g}")
         layers = [
             (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy())
@@ -147,14 +142,6 @@ class _Trainer:
             label = functional.binary_cross_entropy_with_logits(answer[:, 0], t[:, 0])
             loss = loss + self._weights[0] * label
         return loss
-
-    def _state_noise(self) -> Rows:
-        """Standard deviation of the noise of each graph input, zero but for states, (width,)."""
-        layout = self._frame.design.layout
-        columns = layout.of(PortKind.STATE)
-        noise = np.zeros(layout.width, dtype=np.float32)
-        noise[columns] = NOISE * np.ptp(self._train.x[:, columns], axis=0)
-        return noise
 
     def _noisy(self) -> Rows:
         shape = self._train.x.shape

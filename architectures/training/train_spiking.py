@@ -52,7 +52,7 @@ SETTINGS = {
     "digits_64_32_10": Setting(
         digits.load, (64, 32, 10), SpikingOptions(steps=30, max_rate=0.5), 30, 50, 64, 4e-3
     ),
-    "mnist_784_128_10": Setting(mnist.load, (784, 128, 10), SpikingOptions(), 50, 10, 200, 2e-3),
+    "mnist_784_128_10": Setting(mnist.load, (784, 128, 10), SpikingOptions(), 32, 8, 150, 3e-3),
 }
 
 

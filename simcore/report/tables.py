@@ -1,5 +1,6 @@
 """The tables of a report: summary, energy, timing, digital components, errors."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 from simcore.digital import COMPONENTS
 from simcore.report.sides import Side
 from simcore.report.units import DASH, number, percent, si
+
+_EQUAL = 1e-9
+"""Relative difference below which two figures differ by rounding only."""
 
 Value = float | int | None
 Style = Callable[[Value], str]
@@ -148,7 +152,7 @@ def _group(
 def _change(reference: Value, candidate: Value) -> str:
     if reference is None or candidate is None:
         return DASH
-    if reference == candidate:
+    if math.isclose(reference, candidate, rel_tol=_EQUAL):
         return "0"
     return percent(100 * (candidate / reference - 1), sign=True) if reference else "new"
 

@@ -16,11 +16,11 @@ PERIOD_PS = 5000
 SOLVER = {"std": {"tmax_ps": 500, "tstep_ps": 100}}
 
 
-def fake_spec(name: str, ports: list[dict[str, Any]], features: dict[str, str], **changes: Any) -> CircuitSpec:
+def fake_spec(name: str, ports: list[dict[str, Any]], **changes: Any) -> CircuitSpec:
     """Return a spec without netlist; `changes` replace fields."""
     fields: dict[str, Any] = {
         "name": name, "subckt": name, "period_ps": PERIOD_PS, "tail_periods": 2, "max_idle_periods": 128,
-        "source": "closed form", "ports": ports, "sources": {}, "features": features, "solver": SOLVER,
+        "source": "closed form", "ports": ports, "sources": {}, "solver": SOLVER,
         "netlist": "", "folder": "", "hash": f"{name}-{'0' * 60}",
     }  # fmt: skip
     return CircuitSpec.model_validate(fields | changes, strict=False)
@@ -37,7 +37,7 @@ def lif_spec(**changes: Any) -> CircuitSpec:
         {"name": "spike", "kind": "output", "unit": "V", "low": 0.0, "high": 1.5,
          "detector": {"kind": "crossing", "threshold": 0.75}},
     ]  # fmt: skip
-    return fake_spec("fake_lif", ports, {"v_peak": "v_mem + 0.5 * w"}, **changes)
+    return fake_spec("fake_lif", ports, **{"features": {"v_peak": "v_mem + 0.5 * w"}} | changes)
 
 
 def crossbar_spec(rows: int = 6, **changes: Any) -> CircuitSpec:
@@ -58,7 +58,7 @@ def crossbar_spec(rows: int = 6, **changes: Any) -> CircuitSpec:
         "drive": "0.4 * gain * sum(w * in) / 30",
         "bent": "tanh(drive)",
     }
-    return fake_spec("fake_crossbar", ports, features, sizes={"rows": rows}, **changes)
+    return fake_spec("fake_crossbar", ports, **{"features": features, "sizes": {"rows": rows}} | changes)
 
 
 @dataclass

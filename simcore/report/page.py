@@ -1,0 +1,129 @@
+"""Writes the report: tables and charts rendered into one self-contained HTML file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from simcore.compare import Comparison
+from simcore.errors import ResultError
+from simcore.report.errors_table import error_table
+from simcore.report.sides import Side, sides_of
+from simcore.report.tables import digital_table, energy_table, summary_table, timing_table
+from simcore.report.units import number, percent, si
+from simcore.result import RunResult
+
+FILE = "report.html"
+
+
+def write_report(result: RunResult | Comparison, directory: Path) -> Path:
+    """Write `report.html` into `directory` and return its path; raises ResultError if that fails.
+
+    The file holds everything that it shows, Plotly included, and needs no network.
+    """
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    from simcore.report.plots import charts
+
+    path = directory / FILE
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(f"cannot write {path}: {error}") from error
+    sides = sides_of(result)
+    drawn = charts(result, sides)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(files(__package__).joinpath("template.html").read_text("utf-8"))
+    text = template.render(
+        _context(result, sides),
+        charts=drawn,
+        figures={chart.key: _script_json(chart.figure.to_json()) for chart in drawn},
+        plotly=get_plotlyjs(),
+    )
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ResultError(f"cannot write {path}: {error}") from error
+    return path
+
+
+def _context(result: RunResult | Comparison, sides: Sequence[Side]) -> dict[str, Any]:
+    tables = [energy_table(sides), timing_table(sides), digital_table(sides)]
+    figures = result.figures if isinstance(result, Comparison) else None
+    return {
+        "title": sides[0].summary["scenario"],
+        "subtitle": _subtitle(sides),
+        "headline": _comparison_headline(figures) if figures else _run_headline(sides[0]),
+        "summary": summary_table(sides),
+        "errors": error_table(figures) if figures else None,
+        "tables": [table for table in tables if table is not None],
+        "origins": [_origin(side) for side in sides],
+    }
+
+
+def _subtitle(sides: Sequence[Side]) -> str:
+    summary = sides[0].summary
+    against = " against ".join(side.name for side in reversed(sides))
+    n = summary["n_samples"]
+    return f"{against} · {summary['architecture']} on {summary['dataset']} · {n} sample{'s' * (n != 1)}"
+
+
+def _run_headline(side: Side) -> list[tuple[str, str, str]]:
+    """Return the (value, name, small print) of the figures that open the page."""
+    summary = side.summary
+    return [
+        (si(summary["energy_j"], "J"), "energy per sample", "all layers, digital included"),
+        (si(summary["latency_s"], "s"), "latency per sample", "longest critical path"),
+        (percent(100 * summary["accuracy"]), "accuracy", f"{summary['n_samples']} samples"),
+        (si(summary["wall_s"], "s"), "wall time", f"{si(summary['cpu_s'], 's')} CPU"),
+    ]
+
+
+def _comparison_headline(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    cpu = f"{si(figures['cpu_reference_s'], 's')} against {si(figures['cpu_candidate_s'], 's')}"
+    cached = ", reference from cache" if figures["reference_cached"] else ""
+    accuracies = " against ".join(percent(100 * figures[f"accuracy_{x}"]) for x in ("reference", "candidate"))
+    return [
+        (percent(figures["energy_error_pct"]), "energy error", "units' totals, whole network"),
+        (percent(figures["latency_error_pct"]), "latency error", "worst layer, aligned"),
+        (percent(figures["behaviour_error_pct"]), "behaviour error", "worst layer, cascade"),
+        (f"{number(figures['speedup'], 3)} x", "speed-up", f"CPU {cpu}{cached}"),
+        (percent(100 * figures["prediction_agreement"]), "same label", f"accuracy {accuracies}"),
+    ]
+
+
+def _origin(side: Side) -> dict[str, Any]:
+    """Return what made a run: the facts to show at once, and all of it as JSON."""
+    made = side.result.provenance
+    circuits = {info["circuit"]: info["spec"]["hash"] for info in made["layers"].values()}
+    facts = {
+        "command": made.get("command"),
+        "started": made.get("started"),
+        "machine": made.get("machine"),
+        "versions": _pairs({"python": made.get("python"), **made.get("versions", {})}),
+        "circuits": _pairs(circuits),
+        **{f"bank {i}": _pairs(bank) for i, bank in enumerate(made.get("banks", []))},
+        "result": str(side.result.path),
+    }
+    return {
+        "name": f"{side.role}: {side.name}" if side.role else side.name,
+        "facts": {key: value for key, value in facts.items() if value},
+        "json": json.dumps(made, indent=2, ensure_ascii=False),
+    }
+
+
+def _pairs(entries: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_inline(value)}" for key, value in entries.items())
+
+
+def _inline(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _script_json(text: str) -> str:
+    """Make JSON safe inside a script element."""
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,0 +1,53 @@
+"""Tasks for the solver processes that no bank would send."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from simcore.clock import PS_PER_S
+from spice_ref.tasks import Solver
+
+
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """Run a transient; the answer is the last value of one vector."""
+
+    deck: str
+    duration_ps: int
+    vector: str
+    label: str = "last value"
+
+    def run(self, solver: Solver) -> float:
+        return float(solver.run(self.deck, self.duration_ps / PS_PER_S)[self.vector][-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Die:
+    """Kill the process; with a `mark`, only while that file does not exist."""
+
+    mark: Path | None = None
+    deck: str = "* a deck"
+    label: str = "a task that kills its worker"
+    duration_ps: int = 0
+
+    def run(self, solver: Solver) -> str:
+        if self.mark is None or not self.mark.exists():
+            if self.mark is not None:
+                self.mark.touch()
+            os.abort()
+        return "survived"
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Do nothing for a while; the answer is the process id."""
+
+    seconds: float
+    deck: str = "* a deck"
+    label: str = "a task that hangs"
+    duration_ps: int = 0
+
+    def run(self, solver: Solver) -> int:
+        time.sleep(self.seconds)
+        return os.getpid()

@@ -1,0 +1,71 @@
+"""Random rasters keep the ports' ranges and the engine's idle merging."""
+
+import numpy as np
+import pytest
+
+from simcore.manifest import load_circuit
+from simcore.spec import CircuitSpec, PortKind
+from spice_ref.stimuli import KINDS, draw_params, draw_raster
+
+
+@pytest.fixture(scope="module", params=["lif_neuron", "crossbar_row"])
+def spec(request: pytest.FixtureRequest) -> CircuitSpec:
+    return load_circuit(request.param)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_and_durations_are_in_range(spec: CircuitSpec, kind: str) -> None:
+    for run in range(20):
+        _, raster = draw_raster(spec, run, 60, 1, kind)
+        assert len(raster.idle) == len(raster.inputs) == len(raster.duration_ps) == 60
+        assert (raster.inputs >= spec.low(PortKind.INPUT)).all()
+        assert (raster.inputs <= spec.high(PortKind.INPUT)).all()
+        assert (raster.duration_ps[~raster.idle] == spec.period_ps).all()
+        assert raster.duration_ps.max() <= spec.max_idle_periods * spec.period_ps
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_idle_gaps_begin_with_the_tail(spec: CircuitSpec, kind: str) -> None:
+    for run in range(20):
+        _, raster = draw_raster(spec, run, 60, 1, kind)
+        tail = 0
+        for idle, duration in zip(raster.idle, raster.duration_ps, strict=True):
+            if not idle:
+                tail = spec.tail_periods
+            elif tail:
+                assert duration == spec.period_ps
+                tail -= 1
+
+
+def test_idle_steps_hold_levels_and_packets_are_zero(spec: CircuitSpec) -> None:
+    _, raster = draw_raster(spec, 2, 200, 1, "sparse")
+    before = np.vstack([spec.reset_inputs, raster.inputs[:-1]])
+    held = np.where(spec.holds_level, before, 0.0)
+    np.testing.assert_array_equal(raster.inputs[raster.idle], held[raster.idle])
+
+
+def test_a_run_depends_on_seed_and_run_alone(spec: CircuitSpec) -> None:
+    for first, second in ((3, 3), (3, 4)):
+        a, b = draw_raster(spec, first, 50, 1)[1], draw_raster(spec, second, 50, 1)[1]
+        assert np.array_equal(a.inputs, b.inputs) == (first == second)
+    assert not np.array_equal(draw_raster(spec, 3, 50, 1)[1].inputs, draw_raster(spec, 3, 50, 2)[1].inputs)
+
+
+def test_weights_are_ternary_and_knobs_often_default(spec: CircuitSpec) -> None:
+    drawn = np.array([draw_params(spec, np.random.default_rng(k)) for k in range(300)])
+    weights = [name[0] == "w" for name in spec.columns(PortKind.PARAM)]
+    assert set(np.unique(drawn[:, weights])) <= {-1.0, 0.0, 1.0}
+    knobs = drawn[:, ~np.array(weights)]
+    at_default = (knobs == spec.default_params[~np.array(weights)]).all(axis=1)
+    assert 0.3 < at_default.mean() < 0.5
+    assert (drawn >= spec.low(PortKind.PARAM)).all()
+    assert (drawn <= spec.high(PortKind.PARAM)).all()
+
+
+def test_dense_drive_of_the_neuron_reaches_network_sums() -> None:
+    lif = load_circuit("lif_neuron")
+    values = np.concatenate(
+        [r.inputs[~r.idle, 0] for r in (draw_raster(lif, run, 100, 1, "dense")[1] for run in range(50))]
+    )
+    assert np.percentile(values, 2) < -4
+    assert np.percentile(values, 98) > 4
