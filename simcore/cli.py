@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from simcore import terminal
-from simcore.compare import Comparison, compare, compare_scenario
+from simcore.compare import COMPARISON, Comparison, compare, compare_scenario, load_comparison
 from simcore.errors import ScenarioError, UserError
 from simcore.result import RunResult
 from simcore.run import run
 from simcore.scenario import Scenario, load_scenario
-from simcore.terminal import console, percent, progress_bar, si
+from simcore.terminal import console, progress_bar
+from simcore.units import percent, si
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,9 +92,10 @@ def compare_command(
 def report_command(
     directories: Annotated[list[Path], typer.Argument(help="Run directories.")],
 ) -> None:
-    """Write report.html again from stored results."""
+    """Write report.html again from stored results: runs or comparisons."""
     for directory in directories:
-        _report(RunResult(directory), directory)
+        is_comparison = (directory / COMPARISON).exists()
+        _report(load_comparison(directory) if is_comparison else RunResult(directory), directory)
 
 
 @app.command("doctor")
@@ -132,9 +134,9 @@ _HEADINGS = [*_JOULES, "event latency", "critical path", "events", "out of range
 def _cells(layer: Mapping[str, Any]) -> list[str]:
     """Return the table cells of one layer of a summary, in the order of _HEADINGS."""
     return [
-        *(si(layer[f"{part}_j"], "J") for part in _JOULES),
-        si(layer["event_latency_s"], "s"),
-        si(layer["critical_path_s"], "s"),
+        *(si(layer[f"{part}_j"], "J", 3) for part in _JOULES),
+        si(layer["event_latency_s"], "s", 3),
+        si(layer["critical_path_s"], "s", 3),
         f"{layer['events_active']:.6g}",
         f"{layer['out_of_range']:.6g}",
     ]

@@ -21,6 +21,7 @@ from simcore.scenario import Scenario, parse_scenario
 
 REFERENCE, CANDIDATE, ALIGNED = "reference", "candidate", "aligned"
 """Folders of a comparison's three runs."""
+COMPARISON = "comparison.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,17 @@ class Comparison:
     def save(self, directory: Path) -> None:
         """Write `comparison.json`."""
         text = json.dumps(self.figures, indent=2, allow_nan=False)
-        (directory / "comparison.json").write_text(text + "\n", encoding="utf-8")
+        (directory / COMPARISON).write_text(text + "\n", encoding="utf-8")
+
+
+def load_comparison(directory: Path) -> Comparison:
+    """Read a stored comparison of a scenario; raises ResultError."""
+    try:
+        figures = json.loads((directory / COMPARISON).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ResultError(f"cannot read {directory / COMPARISON}: {error}") from error
+    reference, candidate, aligned = (RunResult(directory / part) for part in (REFERENCE, CANDIDATE, ALIGNED))
+    return Comparison(reference, candidate, aligned, figures)
 
 
 def compare_scenario(
@@ -182,13 +193,13 @@ class _Layer:
         self.cascade = {
             "energy": metrics.relative_error(*_unit_totals(reference, candidate, name, "unit_energy_j")),
             "behaviour": (
-                self._output(*_matched(rows, candidate.trace(name), inner=True))
+                self._output(*matched(rows, candidate.trace(name), inner=True))
                 if self._is_level
                 else metrics.relative_error(*_unit_totals(reference, candidate, name, "unit_fired"))
             ),
         }
         self.aligned, self.exact_units_pct, self.latency_matched_pct = self._aligned(
-            *_matched(rows, aligned.trace(name), inner=False)
+            *matched(rows, aligned.trace(name), inner=False)
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -237,7 +248,7 @@ def _exact_units(ours: TraceRows, theirs: TraceRows) -> float | None:
     return 100 * (1 - len(wrong) / len(with_events)) if len(with_events) else None
 
 
-def _matched(ours: TraceRows, theirs: TraceRows, *, inner: bool) -> tuple[TraceRows, TraceRows]:
+def matched(ours: TraceRows, theirs: TraceRows, *, inner: bool) -> tuple[TraceRows, TraceRows]:
     """Bring both into the same order; `inner` keeps the rows that both have, else they must agree."""
     n_units = 1 + max(rows.unit.max(initial=0) for rows in (ours, theirs))
     n_steps = 1 + max(rows.step.max(initial=0) for rows in (ours, theirs))

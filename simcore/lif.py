@@ -1,16 +1,17 @@
 """Closed form of a leaky integrate-and-fire neuron, one clock period at a time.
 
-A unit with membrane voltage v gets the event weight w (0 where none) at the start of a period:
+At the start of a period a unit of membrane voltage v and adaptation a gets the weight w (0 where none):
 
     q     = v + gain w
     fired = q > v_th
-    v'    = v_reset if fired, else clip((1 - leak_rate) clip(q, v_min, v_max) - leak, v_min, v_max)
+    v'    = v_reset if fired, else clip((1 - leak_rate) clip(q, v_min, v_max) - leak - adapt a, v_min, v_max)
+    a'    = 1 if fired, else a     (nothing discharges the adaptation capacitor; one spike fills it)
 
 The same function serves numpy arrays and torch tensors, so that networks are trained on this very neuron.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,8 @@ class LifConstants(Record):
     """Fall of the membrane voltage per period, constant part."""
     leak_rate: float = Field(ge=0, lt=1)
     """Share of the membrane voltage that is lost per period."""
+    adapt_v: float
+    """Extra fall per period once the neuron has fired."""
     active_j: float
     """Supply energy of a step with a spike, at weight 0."""
     active_weight_j: float
@@ -57,16 +60,26 @@ class LifConstants(Record):
     latency_max_s: float
 
 
-def lif_period(c: LifConstants, v: Any, weight: Any, spike: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
-    """Advance by one period; return the new v, what fired (0.0 or 1.0) and the overdrive q - v_th.
+class LifState(NamedTuple):
+    """Membrane voltage and adaptation; arrays or tensors of one shape."""
+
+    v: Any
+    a: Any
+
+
+def lif_period(
+    c: LifConstants, state: LifState, weight: Any, spike: Callable[[Any], Any]
+) -> tuple[LifState, Any, Any]:
+    """Advance by one period; return the new state, what fired (0.0 or 1.0) and the overdrive q - v_th.
 
     `spike` turns the overdrive into 0.0 or 1.0 (in training with a surrogate gradient).
     """
-    lifted = v + c.gain_v * weight
+    lifted = state.v + c.gain_v * weight
     overdrive = lifted - c.v_th_v
     fired = spike(overdrive)
-    rest = (1.0 - c.leak_rate) * lifted.clip(c.v_min_v, c.v_max_v) - c.leak_v
-    return rest.clip(c.v_min_v, c.v_max_v) * (1.0 - fired) + c.v_reset_v * fired, fired, overdrive
+    rest = (1.0 - c.leak_rate) * lifted.clip(c.v_min_v, c.v_max_v) - c.leak_v - c.adapt_v * state.a
+    v = rest.clip(c.v_min_v, c.v_max_v) * (1.0 - fired) + c.v_reset_v * fired
+    return LifState(v, state.a + (1.0 - state.a) * fired), fired, overdrive
 
 
 class LifModel:
@@ -83,26 +96,27 @@ class LifModel:
         self.reset()
 
     def reset(self) -> Floats:
-        """Put every membrane at 0 V."""
-        self._v = np.zeros(self._n)
+        """Put every membrane at 0 V, without adaptation."""
+        self._state = LifState(np.zeros(self._n), np.zeros(self._n))
         return np.zeros((self._n, self._n_out))
 
     def period(self, units: NDArray[np.int64], inputs: Floats, idle: bool) -> StepResult:
         """Advance some units by one period; an idle unit gets weight 0 and cannot fire."""
         c, weight = self._c, inputs[:, 0] * (not idle)
-        before = self._v[units]
+        before = LifState(*(column[units] for column in self._state))
         after, spikes, overdrive = lif_period(c, before, weight, threshold)
-        self._v[units] = after
+        for column, values in zip(self._state, after, strict=True):
+            column[units] = values
         fired = spikes > 0.0
         state = np.zeros((len(units), self._n_state))
         if self._v_column is not None:
-            state[:, self._v_column] = after
+            state[:, self._v_column] = after.v
         return StepResult(
             outputs=np.zeros((len(units), self._n_out)),
             state=state,
             fired=fired,
             supply_j=np.full(len(units), c.idle_j) if idle else self._driven_j(weight, fired),
-            input_j=self._input_j(before, weight),
+            input_j=self._input_j(before.v, weight),
             latency_s=self._latency_s(overdrive, fired),
         )
 

@@ -150,9 +150,10 @@ class Recording:
         }  # fmt: skip
         for group, columns in (("steps", steps), ("runs", runs)):
             for name, (dtype, shape) in columns.items():
+                chunk = (4096 if group == "steps" else 256, *(max(1, n) for n in shape))
                 self._file.create_dataset(
-                    f"{group}/{name}", shape=(0, *shape), maxshape=(None, *shape), dtype=dtype,
-                    chunks=(4096 if group == "steps" else 256, *shape), compression="lzf",
+                    f"{group}/{name}", shape=(0, *shape), maxshape=(None, *(n or None for n in shape)),
+                    dtype=dtype, chunks=chunk, compression="lzf",
                 )  # fmt: skip
         self._file.attrs["schema"] = SCHEMA
         self._file.attrs["spec"] = spec.model_dump_json()
@@ -174,7 +175,8 @@ def read_recording(path: Path) -> tuple[CircuitSpec, Steps, Runs]:
             spec = CircuitSpec.model_validate_json(file.attrs["spec"])
             n_runs, n_rows = _whole(file)
             columns = {name: data[:n_runs] for name, data in file["runs"].items()}
-            rows = {name: data[:n_rows] for name, data in file["steps"].items()}
+            stored = [name for name in Steps.__slots__ if name != "params"]
+            rows = {name: file["steps"][name][:n_rows] for name in stored}
     except (OSError, KeyError, ValidationError) as error:
         raise DatasetError(f"{path}: damaged recording: {error}") from error
     order = np.argsort(columns["run"])

@@ -18,25 +18,6 @@ from simcore.manifest import explain
 console = Console(soft_wrap=True)
 stderr = Console(stderr=True, soft_wrap=True)
 
-_PREFIXES = ("", "m", "µ", "n", "p", "f", "a")
-
-
-def si(value: float | None, unit: str) -> str:
-    """Write a value with the SI prefix that suits it: 3.2e-13, "J" -> "320 fJ"; None -> "-"."""
-    if value is None or value != value:
-        return "-"
-    scale, prefix = 1.0, ""
-    for prefix in _PREFIXES:  # noqa: B007
-        if abs(value) >= scale or value == 0:
-            break
-        scale /= 1000
-    return f"{value / scale:.3g} {prefix}{unit}"
-
-
-def percent(value: float | None) -> str:
-    """Write a percentage; None -> "-"."""
-    return "-" if value is None else f"{value:.3g} %"
-
 
 def table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
     """Return a rich table; the first column is text, the others are right-aligned."""

@@ -163,11 +163,13 @@ class SpiceBank:
         return joined([trace.measured for trace in rows], self.spec)
 
     def replay(self, rasters: list[Raster]) -> list[RasterResult]:
-        """Answer whole rasters, each by one transient from reset; the bank's own state stays."""
-        results: dict[int, RasterResult] = {}
-        for place, trace, _ in self._bench.replay(rasters):
-            results[place] = raster_result(trace, self.spec)
-        return [results[place] for place in range(len(rasters))]
+        """Answer whole rasters, each distinct one by one transient from reset; the bank's own state stays."""
+        distinct = {_key(raster): raster for raster in rasters}
+        keys = list(distinct)
+        results: dict[bytes, RasterResult] = {}
+        for place, trace, _ in self._bench.replay(distinct.values()):
+            results[keys[place]] = raster_result(trace, self.spec)
+        return [results[_key(raster)] for raster in rasters]
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:
         """Return inputs out of range, and nodes that left the rails, summed over steps since reset."""
@@ -237,3 +239,9 @@ def joined(parts: Sequence[Measured], spec: CircuitSpec) -> StepResult:
 def raster_result(trace: Trace, spec: CircuitSpec) -> RasterResult:
     """Return a replayed raster as rows of steps."""
     return RasterResult(trace.start_state, trace.start_outputs, joined([trace.measured], spec))
+
+
+def _key(raster: Raster) -> bytes:
+    """Return what makes two rasters equal; silent units of a layer share one transient."""
+    parts = (raster.params, raster.duration_ps, raster.inputs, raster.idle)
+    return b"".join(part.tobytes() for part in parts)

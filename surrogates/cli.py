@@ -8,7 +8,8 @@ import typer
 from simcore import registry
 from simcore.manifest import load_circuit
 from simcore.recording import default_path
-from simcore.terminal import console, percent, progress_bar, table
+from simcore.terminal import console, progress_bar, table
+from simcore.units import percent
 
 app = typer.Typer(no_args_is_help=True, help="Train surrogates and list bundles.")
 
@@ -31,7 +32,9 @@ def train_command(
     with progress_bar() as show:
         registry.load("recorders", "spice")(spec, data, runs=runs, progress=show(f"record {spec.name}"))
         step = show(f"train {spec.name}")
-        trained = train(spec, data, family, out, seed, budget, lambda share, _: step(share))
+        trained = train(
+            spec, data, family, out, seed, budget_minutes=budget, progress=lambda share, _: step(share)
+        )
     for entry in trained:
         console.print(f"bundle: {entry.path}")
 

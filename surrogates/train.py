@@ -67,8 +67,8 @@ def train(
     out: Path | None = None,
     seed: int = 1,
     budget_minutes: float = 10.0,
-    epochs: int | None = None,
     progress: Progress = lambda share, message: None,
+    epochs: int | None = None,
 ) -> list[Trained]:
     """Train one family, or all that are installed (`best`), into `out`/<family>; the best one comes first.
 

@@ -51,6 +51,15 @@ def best_threshold(lifted: Floats, fired: NDArray[np.bool_]) -> float:
     return float(lifted[order][max(at - 1, 0) : at + 1].mean())
 
 
+def has_fired(steps: Steps) -> Floats:
+    """Return 1.0 for the steps before which their run has had a spike."""
+    earlier = np.zeros(len(steps))
+    for run in np.unique(steps.run):
+        rows = np.flatnonzero(steps.run == run)
+        earlier[rows[1:]] = np.maximum.accumulate(steps.fired[rows])[:-1]
+    return earlier
+
+
 def solve(columns: list[Floats], target: Floats) -> list[float]:
     """Return least-squares coefficients of the columns."""
     return [float(x) for x in np.linalg.lstsq(np.stack(columns, axis=1), target, rcond=None)[0]]
@@ -60,7 +69,10 @@ def fit(steps: Steps, before: Floats, after: Floats) -> LifConstants:
     """Return the constants; each part is a least-squares fit over the steps that it describes."""
     weight, fired, driven = steps.inputs[:, 0].astype(np.float64), steps.fired, ~steps.idle
     linear = ~fired & (after > 0.03) & (np.abs(weight) < 2.0) & (before + 0.8 * weight < 1.0)
-    keep, keep_gain, leak = solve([before[linear], weight[linear], -np.ones(linear.sum())], after[linear])
+    adapted = has_fired(steps)
+    keep, keep_gain, leak, adapt = solve(
+        [before[linear], weight[linear], -np.ones(linear.sum()), -adapted[linear]], after[linear]
+    )
     gain = keep_gain / keep
     lifted = before + gain * weight
     v_th = best_threshold(lifted[driven], fired[driven])
@@ -74,7 +86,7 @@ def fit(steps: Steps, before: Floats, after: Floats) -> LifConstants:
     return LifConstants(
         source=f"fit over {len(steps)} steps at the default knobs by architectures/training/calibrate_lif.py",
         gain_v=gain, v_th_v=v_th, v_reset_v=float(np.median(after[active])), v_min_v=V_MIN_V, v_max_v=V_MAX_V,
-        leak_v=leak, leak_rate=1.0 - keep, active_j=active_j, active_weight_j=active_weight_j,
+        leak_v=leak, leak_rate=1.0 - keep, adapt_v=adapt, active_j=active_j, active_weight_j=active_weight_j,
         quiet_j=float(steps.supply_j[quiet].mean()), idle_j=float(steps.supply_j[~driven].mean()),
         charge_j=charge_j, excess_j=excess_j, latency_s=latency, latency_log_s=-minus_log,
         latency_min_s=float(low), latency_max_s=float(high),

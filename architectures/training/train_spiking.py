@@ -19,7 +19,7 @@ from architectures.datasets import digits, mnist
 from architectures.spiking_mlp import CIRCUIT, SpikingOptions
 from architectures.training.store import save
 from simcore.closed_form import load_constants
-from simcore.lif import LifConstants, lif_period
+from simcore.lif import LifConstants, LifState, lif_period
 from simcore.manifest import circuit_folder
 
 _, NEURON = load_constants(circuit_folder(CIRCUIT))
@@ -52,7 +52,7 @@ SETTINGS = {
     "digits_64_32_10": Setting(
         digits.load, (64, 32, 10), SpikingOptions(steps=30, max_rate=0.5), 30, 50, 64, 4e-3
     ),
-    "mnist_784_128_10": Setting(mnist.load, (784, 128, 10), SpikingOptions(), 32, 8, 150, 3e-3),
+    "mnist_784_128_10": Setting(mnist.load, (784, 128, 10), SpikingOptions(), 32, 4, 150, 3e-3),
 }
 
 
@@ -72,9 +72,10 @@ class Spike(torch.autograd.Function):
 
 def layer(constants: LifConstants, drive: Tensor) -> Tensor:
     """Run neurons on `drive` (n, steps, units); return their spikes, same shape."""
-    v, spikes = torch.zeros_like(drive[:, 0]), []
+    zero = torch.zeros_like(drive[:, 0])
+    state, spikes = LifState(zero, zero), []
     for weight in drive.unbind(1):
-        v, fired, _ = lif_period(constants, v, weight, Spike.apply)
+        state, fired, _ = lif_period(constants, state, weight, Spike.apply)
         spikes.append(fired)
     return torch.stack(spikes, 1)
 
@@ -110,7 +111,8 @@ class Net(torch.nn.Module):
 def poisson(images: Tensor, steps: int, max_rate: float) -> Tensor:
     """Return input spikes (n, steps, pixels)."""
     rate = max_rate * images.flatten(1)[:, None, :]
-    return (torch.rand(len(images), steps, rate.shape[2]) < rate).float()
+    drawn = torch.empty(len(images), steps, rate.shape[2], dtype=torch.int16).random_(0, 1 << 15)
+    return (drawn < (rate * (1 << 15)).to(torch.int16)).float()
 
 
 def tensors(setting: Setting, split: str) -> tuple[Tensor, Tensor]:
@@ -141,8 +143,7 @@ def evaluate(net: Net, setting: Setting, images: Tensor, labels: Tensor) -> dict
 
 def loss_of(net: Net, setting: Setting, images: Tensor, labels: Tensor) -> Tensor:
     """Return cross entropy on spike counts plus the penalties on rate and on summed weights."""
-    spikes = poisson(images, setting.train_steps, setting.options.max_rate)
-    spikes = spikes * (torch.rand_like(spikes) > LOST)
+    spikes = poisson(images, setting.train_steps, setting.options.max_rate * (1.0 - LOST))
     out, sums, hidden = net(spikes)
     penalty = 2.0 * (hidden.mean((0, 1)) - MAX_RATE).clip(min=0).mean()
     for total in sums:

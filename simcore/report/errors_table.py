@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simcore.report.tables import Cell, Heading, Row, Table
-from simcore.report.units import DASH, percent
+from simcore.units import DASH, percent
 
 TRIVIAL_FROM = 0.8
 """Share of the baseline from which a figure says no more than a constant predictor would."""

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from simcore.clock import seconds
-from simcore.compare import Comparison
+from simcore.compare import Comparison, matched
 from simcore.errors import ResultError
 from simcore.ledger import TraceRows
 from simcore.report.panels import (
@@ -22,9 +22,9 @@ from simcore.report.panels import (
     parity,
     subset,
 )
-from simcore.report.sides import LayerKind, Side, paired
-from simcore.report.units import number, percent, scale_for
+from simcore.report.sides import LayerKind, Side
 from simcore.result import RunResult
+from simcore.units import number, percent, scale_for
 
 RASTER_UNITS = 64
 RASTER_LAYERS = 2
@@ -54,7 +54,7 @@ def aligned_charts(source: Comparison, names: Sequence[str], kinds: Sequence[Lay
     for kind in kinds:
         ours, theirs = rows_of(source.reference, kind.name), rows_of(source.aligned, kind.name)
         if ours is not None and theirs is not None:
-            errors.append(_errors(kind.name, *paired(ours, theirs)))
+            errors.append(_errors(kind.name, *matched(ours, theirs, inner=False)))
     drawn = [_energy_errors(errors, names)] if errors else []
     timed = [layer for layer in errors if len(layer.latency[0])]
     return [_latency_parity(timed, names), *drawn] if timed else drawn
@@ -170,7 +170,7 @@ def _levels(sides: Sequence[Side], kinds: Sequence[LayerKind], rows: Sequence[Se
     for place, kind, parts in zip(places, kinds, rows, strict=True):
         driven = [part.take(~part.idle & ~part.gated) for part in parts]
         if len(driven) > 1:
-            x, y = (part.outputs[:, 0] for part in paired(driven[0], driven[1]))
+            x, y = (part.outputs[:, 0] for part in matched(driven[0], driven[1], inner=True))
             parity(figure, place, x, y, "output", kind.unit, [side.name for side in sides])
         else:
             _outputs(figure, place, sides[0], driven[0], kind)

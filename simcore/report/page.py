@@ -11,8 +11,8 @@ from simcore.errors import ResultError
 from simcore.report.errors_table import error_table
 from simcore.report.sides import Side, sides_of
 from simcore.report.tables import digital_table, energy_table, summary_table, timing_table
-from simcore.report.units import number, percent, si
 from simcore.result import RunResult
+from simcore.units import number, percent, si
 
 FILE = "report.html"
 

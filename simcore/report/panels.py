@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from simcore.report.units import scale_for
+from simcore.units import scale_for
 
 Array = NDArray[Any]
 MAX_POINTS = 2000

@@ -9,8 +9,8 @@ from simcore.compare import Comparison
 from simcore.report.event_plots import aligned_charts, behaviour_charts
 from simcore.report.panels import MAX_POINTS, Chart, Place, add, grid, histogram, label, parity
 from simcore.report.sides import Side, layer_kinds
-from simcore.report.units import number, scale_for
 from simcore.result import RunResult
+from simcore.units import number, scale_for
 
 _PARTS = {"supply": "#2f5d8c", "input": "#e0a458", "digital": "#8a8f98"}
 _KINDS = {"active": "#b5443c", "quiet": "#5a9e8f", "idle": "#b9c4d0", "digital": "#8a8f98"}

@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from simcore.compare import Comparison
-from simcore.ledger import TraceRows
 from simcore.result import RunResult
 
 REFERENCE_COLOUR, CANDIDATE_COLOUR = "#2f5d8c", "#d9772b"
@@ -74,12 +71,3 @@ def layer_kinds(result: RunResult) -> list[LayerKind]:
             )
         )
     return kinds
-
-
-def paired(ours: TraceRows, theirs: TraceRows) -> tuple[TraceRows, TraceRows]:
-    """Return the rows that both traces hold, by (sample, unit, step), in the same order."""
-    n_units = 1 + max(rows.unit.max(initial=0) for rows in (ours, theirs))
-    n_steps = 1 + max(rows.step.max(initial=0) for rows in (ours, theirs))
-    a, b = ((rows.lane * n_units + rows.unit) * n_steps + rows.step for rows in (ours, theirs))
-    _, left, right = np.intersect1d(a, b, assume_unique=True, return_indices=True)
-    return ours.take(left), theirs.take(right)

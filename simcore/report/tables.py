@@ -7,7 +7,7 @@ from typing import Any
 
 from simcore.digital import COMPONENTS
 from simcore.report.sides import Side
-from simcore.report.units import DASH, number, percent, si
+from simcore.units import DASH, number, percent, si
 
 _EQUAL = 1e-9
 """Relative difference below which two figures differ by rounding only."""

@@ -9,7 +9,7 @@ import pytest
 from simcore.bank import AnalogBank, BankRequest, Floats, StepInput, StepResult
 from simcore.closed_form import load_constants, open_bank
 from simcore.errors import CircuitError, ScenarioError
-from simcore.lif import lif_period, threshold
+from simcore.lif import LifState, lif_period, threshold
 from simcore.manifest import load_circuit
 from simcore.spec import PortKind
 
@@ -101,13 +101,20 @@ def test_inputs_out_of_range_are_counted() -> None:
 
 def test_neuron_integrates_leaks_fires_and_resets() -> None:
     c = load_constants(Path(load_circuit("lif_neuron").folder))[1].model_copy(
-        update={"gain_v": 0.5, "v_th_v": 1.0, "v_reset_v": 0.1, "leak_v": 0.1, "leak_rate": 0.5}
+        update={
+            "gain_v": 0.5,
+            "v_th_v": 1.0,
+            "v_reset_v": 0.1,
+            "leak_v": 0.1,
+            "leak_rate": 0.5,
+            "adapt_v": 0.05,
+        }
     )
-    v, fired, overdrive = lif_period(
-        c, np.array([0.0, 0.6, 0.1, 0.4]), np.array([1.0, 1.0, -4.0, 0.0]), threshold
-    )
+    before = LifState(v=np.array([0.0, 0.6, 0.1, 0.4]), a=np.array([0.0, 0.0, 0.0, 1.0]))
+    (v, a), fired, overdrive = lif_period(c, before, np.array([1.0, 1.0, -4.0, 0.0]), threshold)
     assert fired.tolist() == [0, 1, 0, 0]
-    assert np.allclose(v, [0.5 * 0.5 - 0.1, 0.1, 0.0, 0.5 * 0.4 - 0.1])
+    assert np.allclose(v, [0.5 * 0.5 - 0.1, 0.1, 0.0, 0.5 * 0.4 - 0.1 - 0.05])
+    assert a.tolist() == [0, 1, 0, 1]
     assert np.allclose(overdrive, [-0.5, 0.1, -2.9, -0.6])
 
 

@@ -1,6 +1,7 @@
 """Crossbar network: mapping, converters and stages against small cases worked out by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from architectures.converters import Converters, dac
 from architectures.crossbar_mlp import CrossbarMlp, CrossbarOptions, centre
 from architectures.mapping import Tiles
-from simcore.architecture import Batch, LayerOutput
+from simcore.architecture import Batch, LayerOutput, Network
 from simcore.bank import Floats
 from simcore.errors import ScenarioError
 
@@ -18,9 +19,10 @@ def output(volts: Floats) -> LayerOutput:
     return LayerOutput(fired=np.ones(volts.shape, np.bool_), outputs=volts[:, :, None])
 
 
-def network_of(tmp_path: Path, batch: Batch, options: CrossbarOptions) -> object:
+def network_of(tmp_path: Path, batch: Batch, options: CrossbarOptions) -> Network:
     """Return the network 3-2-2 with two rows per tile on 1 x 3 images."""
-    np.savez(tmp_path / "w.npz", **{"fc1.weight": [[1, -1, 1], [0, 1, 1]], "fc2.weight": [[1, 1], [-1, 1]]})
+    arrays: dict[str, Any] = {"fc1.weight": [[1, -1, 1], [0, 1, 1]], "fc2.weight": [[1, 1], [-1, 1]]}
+    np.savez(tmp_path / "w.npz", **arrays)
     return CrossbarMlp(str(tmp_path / "w.npz"), options, (1, 3)).network(batch)
 
 
@@ -69,8 +71,8 @@ def test_layers_are_driven_once_and_in_turn(tmp_path: Path) -> None:
     images = np.array([[[0.0, 0.4, 1.0]], [[1.0, 0.0, 0.0]]])
     batch = Batch(images=images, labels=np.zeros(2, np.int64), samples=np.arange(2), seed=1)
     net = network_of(tmp_path, batch, CrossbarOptions(rows=2, delay_periods=3))
-    first, second = net.layers  # type: ignore[attr-defined]
-    assert (first.n_units, second.n_units, net.n_steps) == (4, 2, 5)  # type: ignore[attr-defined]
+    first, second = net.layers
+    assert (first.n_units, second.n_units, net.n_steps) == (4, 2, 5)
     assert first.params["gain"].tolist() == [30.0] * 4
     assert second.params["gain"].tolist() == [10.0] * 2
     delivery = first.stage.deliver(0, ())
@@ -90,7 +92,7 @@ def test_layers_are_driven_once_and_in_turn(tmp_path: Path) -> None:
 
 def test_readout_scores_the_summed_voltages_of_the_due_step(tmp_path: Path) -> None:
     batch = Batch(images=np.zeros((1, 1, 3)), labels=np.zeros(1, np.int64), samples=np.arange(1), seed=1)
-    readout = network_of(tmp_path, batch, CrossbarOptions(rows=2)).readout  # type: ignore[attr-defined]
+    readout = network_of(tmp_path, batch, CrossbarOptions(rows=2)).readout
     assert readout.observe(0, output(np.array([[0.5, 0.0]]))) == {}
     readout.observe(2, output(np.array([[0.1, 0.3]])))
     readout.observe(3, output(np.array([[0.5, 0.0]])))

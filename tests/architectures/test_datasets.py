@@ -48,7 +48,7 @@ def test_bad_label_and_shape_are_refused() -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty machine: no SIMCORE_DATA, an empty user cache, a mirror that cannot be reached."""
     monkeypatch.delenv("SIMCORE_DATA", raising=False)
-    monkeypatch.setattr(mnist.platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
     monkeypatch.setattr(mnist, "URL", "http://127.0.0.1:9/")
     monkeypatch.setattr(mnist, "TIMEOUT_S", 1)
     return tmp_path

@@ -1,6 +1,7 @@
 """Spiking network: stages against small cases worked out by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,8 @@ def test_readout_counts_spikes_and_gives_a_tie_to_the_lowest_class() -> None:
     [(True, ["inputs", "hidden", "output"], 12), (False, ["hidden", "output"], 11)],
 )
 def test_layers_follow_the_options(tmp_path: Path, analog: bool, names: list[str], n_steps: int) -> None:
-    np.savez(tmp_path / "w.npz", **{"fc1.weight": np.ones((3, 4)), "fc2.weight": np.ones((2, 3))})
+    arrays: dict[str, Any] = {"fc1.weight": np.ones((3, 4)), "fc2.weight": np.ones((2, 3))}
+    np.savez(tmp_path / "w.npz", **arrays)
     architecture = SpikingMlp(str(tmp_path / "w.npz"), SpikingOptions(steps=10, analog_inputs=analog), (2, 2))
     images = np.full((1, 2, 2), 0.5)
     network: Network = architecture.network(Batch(images, np.zeros(1, np.int64), np.arange(1), seed=1))

@@ -130,7 +130,7 @@ class Biased(FakeBank):
 
 
 class Deaf(FakeBank):
-    """A candidate whose unit 0 of the bank never reports its first event."""
+    """A candidate whose unit 1 of the bank never reports its first event."""
 
     def reset(self) -> Floats:
         """Forget that an event was swallowed."""
@@ -138,9 +138,9 @@ class Deaf(FakeBank):
         return super().reset()
 
     def step(self, request: StepInput) -> StepResult:
-        """Swallow the first event of unit 0."""
+        """Swallow the first event of unit 1."""
         exact = super().step(request)
-        hit = np.flatnonzero((request.units == 0) & exact.fired)
+        hit = np.flatnonzero((request.units == 1) & exact.fired)
         if len(hit) and not self._swallowed:
             self._swallowed = True
             exact.fired[hit] = False

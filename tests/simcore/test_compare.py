@@ -63,7 +63,7 @@ def test_known_perturbation_gives_the_known_error(tmp_path: Path, options: dict[
 
 
 def test_flipped_spike_does_not_count_again_downstream_when_aligned(tmp_path: Path) -> None:
-    """`deaf` swallows one event of unit 0 of its bank, which is a unit of `first` only."""
+    """`deaf` swallows one event of unit 1 of its bank, which is a unit of `first` only."""
     scenario = parse_scenario(scenario_with(samples=3).model_dump() | {"layers": {}}, "test")
     comparison = judge(scenario, "deaf", tmp_path)
     first, second = layer(comparison, "first"), layer(comparison, "second")
@@ -110,7 +110,8 @@ def test_comparison_file_has_the_keys_of_the_design(tmp_path: Path) -> None:
     entry = figures["layers"][0]
     assert set(entry["cascade"]) == {"energy", "behaviour"}
     assert set(entry["aligned"]) == {
-        "energy", "energy_active", "energy_quiet", "energy_idle", "latency", "event", "output", "exact_units_pct",
+        "energy", "energy_active", "energy_quiet", "energy_idle", "latency", "event", "output",
+        "exact_units_pct",
     }  # fmt: skip
     assert {"value_pct", "bias_pct", "n", "ci95_pct", "baseline_pct", "noise_pct"} <= set(
         entry["aligned"]["energy"]
@@ -184,8 +185,8 @@ def test_fake_candidates_differ_as_they_say() -> None:
     """The oracle of this file: `biased` and `deaf` against `exact`, one step."""
     from simcore.bank import BankRequest, StepInput
 
-    request = BankRequest(fakes.leaky(), np.ones((1, 1)))
-    step = StepInput(np.array([0]), np.array([1000]), np.array([[2.0]]), False)
+    request = BankRequest(fakes.leaky(), np.ones((2, 1)))
+    step = StepInput(np.array([1]), np.array([1000]), np.array([[2.0]]), False)
     exact, biased, deaf = (
         opened(request).step(step) for opened in (fakes.open_exact, fakes.open_biased, fakes.open_deaf)
     )

@@ -96,13 +96,13 @@ MISTAKES = [
     ("period_ps = 1000", "period_ps = 0", "period_ps: Input should be greater than 0, got 0"),
     ("period_ps = 1000", "period_ps = 1.5", "period_ps: Input should be a valid integer, got 1.5"),
     ("period_ps = 1000", "", "period_ps: Field required"),
-    ("tail_periods = 2", "tail_periods = -1", "tail_periods: Input should be greater than or equal to 0, got -1"),
+    ("tail_periods = 2", "tail_periods = -1", "tail_periods: .*greater than or equal to 0, got -1"),
     ("max_idle_periods = 8", "max_idle_periods = 0", "max_idle_periods: .*greater than or equal to 1, got 0"),
-    ("tail_periods", "tail_peroids", "tail_periods: Field required.*tail_peroids: Extra inputs are not permitted"),
+    ("tail_periods", "tail_peroids", "tail_periods: Field required.*tail_peroids: Extra inputs"),
     ('vdd = "supply"', 'vdd = "power"', "sources.vdd: Input should be 'supply', 'bias', 'input' or 'load'"),
     ("tmax_ps = 100", "tmax_ps = 0", "solver.std.tmax_ps: Input should be greater than 0"),
     ('kind = "param"', 'kind = "knob"', "ports.1.kind: Input should be .*'param'.*got 'knob'"),
-    ('stimulus = "pulse"', 'stimulus = "sine"', "ports.0.stimulus: Input should be 'pulse' or 'level', got 'sine'"),
+    ('stimulus = "pulse"', 'stimulus = "sine"', "ports.0.stimulus: .*'pulse' or 'level', got 'sine'"),
     ("width_ps = 100\n", "", "input port 'w' needs width_ps"),
     ("rise_ps = 10\n", "", "input port 'w' needs rise_ps"),
     ('stimulus = "pulse"\n', "", "input port 'w' needs stimulus"),
@@ -115,7 +115,7 @@ MISTAKES = [
     ("low = 0.0\nhigh = 2.0", "low = 0.0\nhigh = inf", "ports.1.high: Input should be a finite number"),
     (', threshold = 0.5', "", "detector 'crossing' needs threshold"),
     ('kind = "crossing", threshold = 0.5', 'kind = "settled"', "detector 'settled' needs min_swing"),
-    ('kind = "crossing"', 'kind = "peak"', "ports.3.detector.kind: Input should be 'crossing', 'level' or 'settled'"),
+    ('kind = "crossing"', 'kind = "peak"', "ports.3.detector.kind: .*'crossing', 'level' or 'settled'"),
     ("detector = ", "# ", "output port 'spike' needs detector"),
     ('name = "gain"', 'name = "w"', "two columns are called 'w'"),
     ('name = "gain"', 'name = "gain[n]"', r"port 'gain\[n\]' has no size 'n' in \[sizes\]"),
@@ -171,7 +171,9 @@ def test_circuit_without_output_is_refused(folder: Path) -> None:
 
 
 def test_size_below_one_is_refused() -> None:
-    with pytest.raises(CircuitError, match="ports.0.size: Input should be greater than or equal to 1, got 0"):
+    with pytest.raises(
+        CircuitError, match=r"ports.0.size: Input should be greater than or equal to 1, got 0"
+    ):
         load_circuit("follower", sizes={"rows": 0})
 
 
@@ -192,12 +194,14 @@ def test_missing_manifest_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_folder_is_refused() -> None:
-    with pytest.raises(CircuitError, match="circuit folder ./nowhere does not exist"):
+    with pytest.raises(CircuitError, match=r"circuit folder ./nowhere does not exist"):
         load_circuit("./nowhere")
 
 
 def test_unknown_circuit_lists_the_known_ones() -> None:
-    with pytest.raises(RegistryError, match="unknown circuit 'leeky', did you mean 'leaky'.*follower, leaky"):
+    with pytest.raises(
+        RegistryError, match=r"unknown circuit 'leeky', did you mean 'leaky'.*follower, leaky"
+    ):
         load_circuit("leeky")
 
 

@@ -143,7 +143,7 @@ def test_damaged_recording_is_refused(tmp_path: Path, what: str) -> None:
             del file["steps/state"]
         else:
             file.attrs["spec"] = "{}"
-    with pytest.raises(DatasetError, match="x.h5: damaged recording"):
+    with pytest.raises(DatasetError, match=r"x.h5: damaged recording"):
         read_recording(path)
 
 

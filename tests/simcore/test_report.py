@@ -15,7 +15,7 @@ from simcore.report import write_report
 from simcore.report.errors_table import error_table, verdict
 from simcore.report.sides import sides_of
 from simcore.report.tables import energy_table, timing_table
-from simcore.report.units import DASH, number, percent, scale_for, si
+from simcore.units import DASH, number, percent, scale_for, si
 from tests.simcore.synthetic_runs import LAYERS, make_comparison, make_run
 
 

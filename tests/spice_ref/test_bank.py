@@ -119,6 +119,16 @@ def test_replay_agrees_with_an_integrator_in_the_deck(lif: CircuitSpec, opened: 
     assert picojoule * 1e-12 == pytest.approx(result.steps.supply_j.sum(), rel=0.005)
 
 
+def test_equal_rasters_are_replayed_once(rc: CircuitSpec, opened: OpenBank) -> None:
+    bank = opened(rc)
+    one, other = (draw_raster(rc, run, 6, 1, "dense")[1] for run in (0, 1))
+    before = bank.provenance()["n_jobs"]
+    first, second, third = bank.replay([one, other, one])
+    assert bank.provenance()["n_jobs"] == before + 2
+    np.testing.assert_array_equal(first.steps.state, third.steps.state)
+    assert not np.array_equal(first.steps.state, second.steps.state)
+
+
 def test_inputs_out_of_range_are_counted(rc: CircuitSpec, opened: OpenBank) -> None:
     bank = opened(rc, np.full((2, 1), 10e3))
     bank.reset()

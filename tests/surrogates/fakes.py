@@ -84,7 +84,7 @@ class FakeLif:
             supply += 20e-15 + 30e-15 * abs(w)
             if fired:
                 over = self.v_mem - 0.8 - 0.4 * self.v_ca
-                latency = 0.7e-9 + 0.25e-9 / (0.05 + over)
+                latency = 0.7e-9 + 0.3e-9 / (0.2 + over)
                 supply += 300e-15 + 40e-15 * over
                 self.v_mem, self.v_ca = 0.02 * self.v_mem, self.v_ca + 0.25 * (1 - self.v_ca)
         rest = self._rest()
