@@ -4,7 +4,9 @@ Cells of conductance g+ = g_off + (g_on - g_off) max(w, 0) and g- likewise for -
 columns that end in resistors; the bias cell is driven by `bias_v`. With sums over inputs and bias:
 
     v+- = sum(g+- u) / (g_sense + sum(g+-)),  t = gain (v+ - v-) / (1 + gain / loop_gain)
-    out = clip(t, -v_sat, v_sat) (1 - (bend + bend_gain gain) exp(-||t| - v_sat| / (knee_v + knee_gain_v gain)))
+    out = clip(t, -v_sat, v_sat) (1 - (bend + bend_gain gain) exp(-d / (knee_v + knee_gain_v gain)))
+
+with d = ||t| - v_sat|, the distance from the rail.
 """
 
 from typing import ClassVar

@@ -4,17 +4,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from simcore.bank import Floats
 from simcore.digital import COMPONENTS
 from simcore.errors import ResultError
 from simcore.ledger import LayerTotals, StepKind, TraceRows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 FILE = "result.h5"
@@ -135,8 +137,10 @@ class RunResult:
         except KeyError as error:
             raise ResultError(f"{self.path}: layer {layer} was not traced; run again with --trace") from error
 
-    def layers(self) -> pd.DataFrame:
+    def layers(self) -> "pd.DataFrame":
         """Return one row per layer: means per sample, the columns of `layers.csv`."""
+        import pandas as pd
+
         return pd.DataFrame([self._layer(name) for name in self.layer_columns])
 
     def digital(self, layer: str) -> dict[str, float]:

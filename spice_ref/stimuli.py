@@ -15,7 +15,7 @@ from simcore.spec import CircuitSpec, PortKind, PortSpec
 
 PARAMS, STYLE, DRIVE = 1, 2, 3
 """Purposes of the random streams of a run."""
-DEFAULT_KNOBS = 0.4
+DEFAULT_KNOBS = 0.6
 """Share of runs whose knobs are the manifest's defaults."""
 Draw = Callable[[np.random.Generator], Floats]
 """Draws one driven input vector, (n_in,)."""
@@ -103,7 +103,19 @@ def _sparse(spec: CircuitSpec, rng: np.random.Generator) -> Style:
     return Style(rng.uniform(0.3, 0.9), 0.9, _sparsely(spec, rng.uniform(0.02, 0.3), draw))
 
 
+def _network(spec: CircuitSpec, rng: np.random.Generator) -> Style:
+    """What trained layers send: sums of many weights, a tenth of the range, nearly every period."""
+    ends = np.maximum(np.abs(spec.low(PortKind.INPUT)), np.abs(spec.high(PortKind.INPUT)))
+    mean = ends * rng.normal(0.02, 0.04)
+    spread = ends * np.exp(rng.uniform(np.log(0.02), np.log(0.15)))
+    draw: Draw = lambda r: r.normal(mean, spread)  # noqa: E731
+    if spec.holds_level.all():
+        draw = [lambda r: _saturated(spec, r), lambda r: _sigmoid(spec, r)][rng.integers(2)]
+    return Style(rng.choice([0.0, 0.1]), 0.9, _sparsely(spec, rng.uniform(0.6, 1.0), draw))
+
+
 KINDS: dict[str, Callable[[CircuitSpec, np.random.Generator], Style]] = {
+    "network": _network,
     "random": _random,
     "dense": _dense,
     "sparse": _sparse,

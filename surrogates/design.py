@@ -2,17 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from simcore.spec import CircuitSpec, PortKind
-from surrogates.features import Feature, Node, NumpyArithmetic, Rows, carry_out, names_of, parse_features
+from surrogates.features import (
+    Feature,
+    Node,
+    NumpyArithmetic,
+    Rows,
+    Values,
+    carry_out,
+    names_of,
+    parse_features,
+)
 from surrogates.graph import GraphBuilder
 from surrogates.layout import DURATION, Layout
 
 LOG_DURATION = "log_duration"
 SMALLEST_SPREAD = 1e-5
 """A column that varies by less than this share of its largest value is rounding noise and left out."""
+ROUNDING_GAIN = 1e5
+"""A feature is not scaled up so far that its float32 rounding (a difference of near values) would be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,8 @@ class Design:
 
     def standardise(self, x: Rows) -> Rows:
         """Return what the model sees, (k, m) float32."""
-        return (_raw(self.layout, self.features, self.names, x) - self.mean) * self.factor
+        raw = _raw(self.layout, self.features, self.names, x, np.float32).astype(np.float32)
+        return (raw - self.mean) * self.factor
 
     def emit(self, builder: GraphBuilder, x: str) -> str:
         """Add the nodes that compute `standardise`; return their tensor."""
@@ -79,8 +92,9 @@ def fit_design(spec: CircuitSpec, x: Rows, *, kinds: tuple[PortKind, ...], idle:
         features = (*features, Feature(LOG_DURATION, logarithm, frozenset({DURATION})))
     usable = tuple(f.name for f in features if f.tree.width == 1 and f.uses <= allowed)
     columns = (*scalars, *usable)
-    raw = _raw(layout, features, columns, x).astype(np.float64)
-    mean, scale = raw.mean(axis=0), raw.std(axis=0)
+    raw = _raw(layout, features, columns, x, np.float64)
+    rounding = np.sqrt(((_raw(layout, features, columns, x, np.float32) - raw) ** 2).mean(axis=0))
+    mean, scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), ROUNDING_GAIN * rounding)
     varies = np.isfinite(scale) & (scale > SMALLEST_SPREAD * np.abs(raw).max(axis=0))
     if not varies.any():
         varies[0], scale[0] = True, 1.0
@@ -95,7 +109,13 @@ def fit_design(spec: CircuitSpec, x: Rows, *, kinds: tuple[PortKind, ...], idle:
     )
 
 
-def _raw(layout: Layout, features: tuple[Feature, ...], names: tuple[str, ...], x: Rows) -> Rows:
-    ports = layout.ports(x)
-    values = {**ports, **carry_out(features, ports, NumpyArithmetic())}
+def _raw(
+    layout: Layout,
+    features: tuple[Feature, ...],
+    names: tuple[str, ...],
+    x: Rows,
+    dtype: type[np.floating[Any]],
+) -> Values:
+    ports: dict[str, Values] = {name: port.astype(dtype) for name, port in layout.ports(x).items()}
+    values = ports | carry_out(features, ports, NumpyArithmetic(dtype))
     return np.concatenate([np.broadcast_to(values[name], (len(x), 1)) for name in names], axis=1)

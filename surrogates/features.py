@@ -15,6 +15,7 @@ from simcore.spec import CircuitSpec, PortKind
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]
+Values = NDArray[np.floating[Any]]
 T = TypeVar("T")
 
 _BINARY: dict[type[ast.operator], str] = {
@@ -102,7 +103,10 @@ def _value(node: Node, values: Mapping[str, T], arithmetic: Arithmetic[T]) -> T:
 
 
 class NumpyArithmetic:
-    """Arithmetic on float32 arrays of shape (k, width): what the graph computes, but for the last bits."""
+    """Arithmetic on arrays of shape (k, width); in float32 what the graph computes, but for the last bits."""
+
+    def __init__(self, dtype: type[np.floating[Any]]) -> None:
+        self._dtype = dtype
 
     _OPS: ClassVar[Mapping[str, Callable[..., Any]]] = {
         "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power,
@@ -112,17 +116,17 @@ class NumpyArithmetic:
 
     _REDUCTIONS: ClassVar[Mapping[str, Callable[..., Any]]] = {"sum": np.sum, "min": np.min, "max": np.max}
 
-    def constant(self, value: float) -> Rows:
+    def constant(self, value: float) -> Values:
         """Return the constant as (1, 1)."""
-        return np.full((1, 1), value, dtype=np.float32)
+        return np.full((1, 1), value, dtype=self._dtype)
 
-    def apply(self, op: str, *args: Rows) -> Rows:
+    def apply(self, op: str, *args: Values) -> Values:
         """Apply the operator's numpy counterpart."""
-        return np.asarray(self._OPS[op](*args), dtype=np.float32)
+        return np.asarray(self._OPS[op](*args), dtype=self._dtype)
 
-    def reduce(self, how: str, arg: Rows, width: int) -> Rows:
+    def reduce(self, how: str, arg: Values, width: int) -> Values:
         """Reduce over the columns."""
-        return np.asarray(self._REDUCTIONS[how](arg, axis=1, keepdims=True), dtype=np.float32)
+        return np.asarray(self._REDUCTIONS[how](arg, axis=1, keepdims=True), dtype=self._dtype)
 
 
 class _Parser:
