@@ -93,6 +93,7 @@ def open_banks(scenario: Scenario, layers: tuple[Layer, ...], n_lanes: int) -> l
     try:
         for (circuit, backend), members in groups.items():
             spec = circuit_of(scenario, circuit)
+            _all_effective(scenario, circuit, members)
             params = [np.tile(_params(scenario, layer, spec), (n_lanes, 1)) for layer in members]
             request = BankRequest(
                 spec, np.vstack(params), scenario.backend.options(backend), Path(scenario.base)
@@ -113,6 +114,16 @@ def _all_used(scenario: Scenario, table: str, got: Collection[str], known: list[
             f"{scenario.name}: {table}.{min(unknown)}: the network has no such "
             f"{table.rstrip('s')}; it has: {', '.join(dict.fromkeys(known))}"
         )
+
+
+def _all_effective(scenario: Scenario, circuit: str, layers: list[Layer]) -> None:
+    """Refuse a circuit parameter that every layer sets itself: it would be ignored."""
+    for name in scenario.circuits.get(circuit, CircuitConfig()).params:
+        if all(name in layer.params for layer in layers):
+            raise ScenarioError(
+                f"circuits.{circuit}.params.{name}: the architecture sets it in every layer; "
+                f"use its options, or layers.{layers[0].name}.params.{name}"
+            )
 
 
 def _same_period(slots: list[BankSlot]) -> None:

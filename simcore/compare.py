@@ -218,19 +218,20 @@ class _Layer:
         energy, other = ours.supply_j + ours.input_j, theirs.supply_j + theirs.input_j
         active = ~ours.idle & ours.fired
         quiet = ~ours.idle & ~ours.fired
-        both = ours.fired & theirs.fired
+        both, either = ours.fired & theirs.fired, ours.fired | theirs.fired
+        unit = _unit_of(ours)
+        with_events = np.isin(unit, unit[either])
         figures = {
             "energy": metrics.relative_error(energy, other, ours.lane),
             "energy_active": metrics.relative_error(energy[active], other[active], ours.lane[active]),
             "energy_quiet": metrics.relative_error(energy[quiet], other[quiet], ours.lane[quiet]),
             "energy_idle": metrics.relative_error(energy[ours.idle], other[ours.idle], ours.lane[ours.idle]),
             "latency": metrics.relative_error(ours.latency_s[both], theirs.latency_s[both], ours.lane[both]),
-            "event": metrics.event_error(ours.fired, theirs.fired, ~ours.idle, ours.lane),
+            "event": metrics.event_error(ours.fired, theirs.fired, ~ours.idle & with_events, ours.lane),
             "output": self._output(ours, theirs) if self._is_level else UNDEFINED,
         }
-        either = ours.fired | theirs.fired
-        matched = 100 * float(both.sum() / either.sum()) if either.any() else None
-        return figures, _exact_units(ours, theirs), matched
+        share = 100 * float(both.sum() / either.sum()) if either.any() else None
+        return figures, _exact_units(ours, theirs), share
 
     def _output(self, ours: TraceRows, theirs: TraceRows) -> Figure:
         rows = ~ours.idle & ~ours.gated
@@ -239,11 +240,15 @@ class _Layer:
         )
 
 
+def _unit_of(rows: TraceRows) -> NDArray[np.int64]:
+    """Return one number per sample and unit, (n,)."""
+    return np.asarray(rows.lane * (rows.unit.max(initial=0) + 1) + rows.unit)
+
+
 def _exact_units(ours: TraceRows, theirs: TraceRows) -> float | None:
     """Of the units with events, the share whose every step agrees, in percent."""
-    either = ours.fired | theirs.fired
-    unit = ours.lane * (ours.unit.max(initial=0) + 1) + ours.unit
-    with_events = np.unique(unit[either])
+    unit = _unit_of(ours)
+    with_events = np.unique(unit[ours.fired | theirs.fired])
     wrong = np.unique(unit[ours.fired != theirs.fired])
     return 100 * (1 - len(wrong) / len(with_events)) if len(with_events) else None
 

@@ -118,6 +118,8 @@ class Engine:
         for call in calls:
             units = call.request.units
             result = seat.bank.step(call.request)
+            if not np.isfinite(result.supply_j + result.input_j).all():
+                raise ContractError(f"bank of {seat.bank.spec.name}: an energy is not finite")
             seat.outputs[units] = result.outputs
             self._ledger.record(seat.address.take(units), call, result, seat.bank.spec.period_ps)
             fired[units] |= result.fired & ~call.merged

@@ -23,6 +23,8 @@ class Call:
     """(k,) True where an idle step catches up a gap: an event in it is late."""
     gated: NDArray[np.bool_]
     """(k,) True where a driven step only brings a level back to reset."""
+    lag: NDArray[np.int64]
+    """(k,) periods since the edge at which the unit was last driven: 0 in a driven step."""
 
 
 class IdleTracker:
@@ -46,6 +48,7 @@ class IdleTracker:
         self._idle_since = np.full(n, spec.tail_periods, dtype=np.int64)
         self._held = np.tile(spec.reset_inputs, (n, 1))
         self._release = np.full(n, NEVER)
+        self._driven_at = np.zeros(n, dtype=np.int64)
 
     def plan(self, step: int, units: NDArray[np.int64], inputs: Floats) -> list[Call]:
         """Return the calls of edge `step`, in order, that drive `units` (ascending, unique) with `inputs`."""
@@ -60,10 +63,12 @@ class IdleTracker:
         self._idle_since[tails] += 1
         self._end[units] = step + 1
         self._end[tails] = step + 1
+        self._driven_at[units] = step
         if len(units):
             duration = np.full(len(units), self._spec.period_ps)
             request = StepInput(units, duration, inputs, idle=False)
-            calls.append(Call(request, np.full(len(units), step), np.zeros_like(gated), gated))
+            start = np.full(len(units), step)
+            calls.append(Call(request, start, np.zeros_like(gated), gated, np.zeros_like(start)))
         return calls
 
     def settle(self, end: int) -> list[Call]:
@@ -106,7 +111,8 @@ class IdleTracker:
             merged = (np.arange(len(units)) < len(behind))[order]
             units = units[order]
             request = StepInput(units, count * self._spec.period_ps, self._held[units], idle=True)
-            calls.append(Call(request, self._end[units], merged, np.zeros_like(merged)))
+            start = self._end[units]
+            calls.append(Call(request, start, merged, np.zeros_like(merged), start - self._driven_at[units]))
             self._end[behind] += gap
             behind, tails = behind[self._end[behind] < now], tails[:0]
         return calls

@@ -130,9 +130,10 @@ class Ledger:
         np.add.at(self._steps, cell, 1)
         np.add.at(self._late, cell[:2], result.fired & call.merged)
         in_time = result.fired & ~call.merged
-        np.add.at(self._latency, (at.layer[in_time], at.lane[in_time]), result.latency_s[in_time])
+        latency_s = _since_drive(call, result, period_ps)
+        np.add.at(self._latency, (at.layer[in_time], at.lane[in_time]), latency_s[in_time])
         needed = in_time & ~call.gated
-        time_s = call.start[needed] * seconds(period_ps) + result.latency_s[needed]
+        time_s = (call.start - call.lag)[needed] * seconds(period_ps) + latency_s[needed]
         np.maximum.at(self._last, (at.layer[needed], at.lane[needed]), time_s)
         for index, name in enumerate(self._sizes):
             rows = np.flatnonzero(at.layer == index)
@@ -181,6 +182,11 @@ class Ledger:
         return np.zeros(self._n_lanes)
 
 
+def _since_drive(call: Call, result: StepResult, period_ps: int) -> Floats:
+    """Return the time from the last driven edge to the event, (k,); a bank counts from the step's start."""
+    return result.latency_s + call.lag * seconds(period_ps)
+
+
 def _rows(at: Address, call: Call, result: StepResult, period_ps: int) -> TraceRows:
     request = call.request
     return TraceRows(
@@ -194,7 +200,7 @@ def _rows(at: Address, call: Call, result: StepResult, period_ps: int) -> TraceR
         fired=result.fired,
         supply_j=result.supply_j,
         input_j=result.input_j,
-        latency_s=result.latency_s,
+        latency_s=_since_drive(call, result, period_ps),
         inputs=request.inputs,
         outputs=result.outputs,
     )

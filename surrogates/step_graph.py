@@ -38,11 +38,13 @@ def _heads(builder: GraphBuilder, frame: Frame, values: str) -> dict[str, tuple[
     heads["outputs"] = (builder.columns(y, slice(0, targets.n_out)), targets.n_out)
     state = builder.columns(y, slice(targets.n_out, targets.n_out + targets.n_state))
     heads["state"] = (builder.clip(state, frame.state_low[None], frame.state_high[None]), targets.n_state)
-    if targets.energies:
+    if targets.duration_powers:
         periods = builder.column("x", frame.design.layout.width - 1)
+        factors = {0.5: builder.add("Sqrt", periods), 1.0: periods}
         for offset, head in enumerate(("supply_j", "input_j")):
             column = builder.column(y, targets.n_out + targets.n_state + offset)
-            heads[head] = (builder.add("Mul", column, periods), None)
+            power = targets.duration_powers[offset]
+            heads[head] = (builder.add("Mul", column, factors[power]) if power else column, None)
         latency = builder.column(values, int(targets.fired)) if targets.latency else zero
         low, high = np.array([frame.latency_low]), np.array([frame.latency_high])
         heads["latency_s"] = (builder.clip(latency, low, high), None)

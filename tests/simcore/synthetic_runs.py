@@ -95,7 +95,7 @@ def _step(
     latency = np.where(fired, 1e-9 + 1e-9 * rng.random(k), np.nan)
     outputs = 0.8 * (2 * inputs - 1)
     result = StepResult(outputs, np.zeros((k, 0)), fired, energy, 0.1 * energy, latency)
-    return at, Call(request, np.full(k, step), none, none), result
+    return at, Call(request, np.full(k, step), none, none, np.zeros(k, dtype=np.int64)), result
 
 
 def _blurred(

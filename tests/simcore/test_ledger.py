@@ -26,7 +26,9 @@ def call(
 ) -> Call:
     k = len(units)
     request = StepInput(np.array(units), np.full(k, PERIOD_PS), np.zeros((k, 1)), idle)
-    return Call(request, np.full(k, start), np.full(k, merged), np.full(k, gated))
+    return Call(
+        request, np.full(k, start), np.full(k, merged), np.full(k, gated), np.zeros(k, dtype=np.int64)
+    )
 
 
 def result(fired: list[bool], supply: list[float], charge: list[float], latency: list[float]) -> StepResult:

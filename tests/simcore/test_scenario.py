@@ -1,6 +1,7 @@
 """Every mistake in a scenario is refused: file, key, what was got, what is expected."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,14 @@ def test_params_of_the_layer_win_over_the_network_and_the_circuit() -> None:
     layers = assembly.architecture.network(assembly.batch(0, 2)).layers
     (slot,) = open_banks(assembly.scenario, layers, 2)
     np.testing.assert_array_equal(slot.bank.params[:, 0], [1.5] * 8 + [0.25] * 8)
+
+
+def test_circuit_parameter_that_every_layer_sets_itself_is_refused() -> None:
+    assembly = assemble(parse_scenario(changed(circuits={"leaky": {"params": {"gain": 1.5}}}), "test"))
+    layers = assembly.architecture.network(assembly.batch(0, 1)).layers
+    own = tuple(replace(layer, params={"gain": np.full(layer.n_units, 0.5)}) for layer in layers)
+    with pytest.raises(ScenarioError, match=r"circuits\.leaky\.params\.gain: the architecture sets it"):
+        open_banks(assembly.scenario, own, 1)
 
 
 def test_layers_on_different_back_ends_get_banks_of_their_own() -> None:
