@@ -13,6 +13,7 @@ from simcore.errors import ScenarioError, UserError
 from simcore.result import RunResult
 from simcore.run import run
 from simcore.scenario import Scenario, load_scenario
+from simcore.summary_tables import error_tables, layer_tables
 from simcore.terminal import console, progress_bar
 from simcore.units import percent, si
 
@@ -127,70 +128,40 @@ def _dry_run(config: Scenario) -> None:
     console.print(terminal.table(f"{config.name}: {config.samples} samples, nothing run", columns, rows))
 
 
-_JOULES = ("energy", "supply", "input", "digital", "active", "quiet", "idle")
-_HEADINGS = [*_JOULES, "event latency", "critical path", "events", "out of range"]
-
-
-def _cells(layer: Mapping[str, Any]) -> list[str]:
-    """Return the table cells of one layer of a summary, in the order of _HEADINGS."""
-    return [
-        *(si(layer[f"{part}_j"], "J", 3) for part in _JOULES),
-        si(layer["event_latency_s"], "s", 3),
-        si(layer["critical_path_s"], "s", 3),
-        f"{layer['events_active']:.6g}",
-        f"{layer['out_of_range']:.6g}",
-    ]
-
-
 def _show_run(result: RunResult) -> None:
     summary = result.summary()
-    rows = [[x["name"], x["backend"], x["n_units"], *_cells(x)] for x in summary["layers"]]
-    title = f"{summary['scenario']}: means per sample"
-    console.print(terminal.table(title, ["layer", "back end", "units", *_HEADINGS], rows))
+    for table in layer_tables([summary], console):
+        console.print(table)
     console.print(
-        f"{summary['n_samples']} samples, accuracy {summary['accuracy']:.2%}, "
-        f"energy {si(summary['energy_j'], 'J')}, latency {si(summary['latency_s'], 's')} per sample; "
+        f"{summary['n_samples']} samples, accuracy {summary['accuracy']:.2%}; per sample "
+        f"energy {si(summary['energy_j'], 'J')}, latency {si(summary['latency_s'], 's')}; "
         f"{summary['wall_s']:.1f} s wall, {summary['cpu_s']:.1f} s CPU"
     )
 
 
 def _show_comparison(comparison: Comparison) -> None:
-    summaries = [side.summary()["layers"] for side in (comparison.reference, comparison.candidate)]
-    rows = [[x["name"], x["backend"], *_cells(x)] for pair in zip(*summaries, strict=True) for x in pair]
-    title = f"{comparison.figures['scenario']}: means per sample"
-    console.print(terminal.table(title, ["layer", "back end", *_HEADINGS], rows))
+    sides = [side.summary() for side in (comparison.reference, comparison.candidate)]
     figures = comparison.figures
-    console.print(_error_table(figures))
+    for table in (*layer_tables(sides, console), *error_tables(figures, console)):
+        console.print(table)
+    energy, latency = (
+        " against ".join(si(side[key], unit) for side in sides)
+        for key, unit in (("energy_j", "J"), ("latency_s", "s"))
+    )
+    console.print(f"{figures['n_samples']} samples; per sample energy {energy}, latency {latency}")
     console.print(
-        f"{figures['n_samples']} samples; error in energy {percent(figures['energy_error_pct'])}, "
+        f"error in energy {percent(figures['energy_error_pct'])}, "
         f"latency {percent(figures['latency_error_pct'])}, "
-        f"behaviour {percent(figures['behaviour_error_pct'])}; "
-        f"same label {figures['prediction_agreement']:.1%}; "
+        f"behaviour {percent(figures['behaviour_error_pct'])}"
+    )
+    console.print(
+        f"same label {figures['prediction_agreement']:.1%}, "
         f"accuracy {figures['accuracy_reference']:.1%} against {figures['accuracy_candidate']:.1%}"
     )
     console.print(
         f"CPU {figures['cpu_reference_s']:.1f} s against {figures['cpu_candidate_s']:.1f} s: "
         f"speed-up {figures['speedup']:.0f}x"
     )
-
-
-def _error_table(figures: Mapping[str, Any]) -> Any:
-    aligned = ("energy", "energy_active", "energy_quiet", "energy_idle", "latency", "event", "output")
-    rows = [
-        [
-            layer["name"],
-            *(percent(layer["aligned"][key]["value_pct"]) for key in aligned),
-            percent(layer["aligned"]["exact_units_pct"]),
-            *(percent(layer["cascade"][key]["value_pct"]) for key in ("energy", "behaviour")),
-        ]
-        for layer in figures["layers"]
-    ]
-    columns = ["layer", "energy", "active", "quiet", "idle", "latency", "event", "output", "exact units"]
-    columns += ["cascade energy", "cascade behaviour"]
-    title = (
-        f"errors of {figures['candidate']} against {figures['reference']} (aligned where not said otherwise)"
-    )
-    return terminal.table(title, columns, rows)
 
 
 def _report(result: RunResult | Comparison, directory: Path) -> None:

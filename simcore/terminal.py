@@ -1,39 +1,57 @@
 """What the command line shows: progress bars, tables, errors; shared by all commands."""
 
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
 from pydantic import ValidationError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from simcore.errors import SimcoreError
 from simcore.manifest import explain
 
-console = Console(soft_wrap=True)
-stderr = Console(stderr=True, soft_wrap=True)
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+# Names, paths and messages are shown as they are: brackets and colons in them are no markup.
+console = Console(soft_wrap=True, markup=False, emoji=False)
+stderr = Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
+
+_QUANTITY = re.compile(r"|\N{EM DASH}|[+-]?\d[\d.,]*(e[+-]?\d+)?( [^ ]{1,6})?")
+"""A number with or without a unit, or none."""
 
 
-def table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
-    """Return a rich table; the first column is text, the others are right-aligned."""
-    grid = Table(title=title, title_justify="left", header_style="bold")
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Return a rich table; columns of quantities are right-aligned, the last one may break its lines."""
+    grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    cells = [[str(cell) for cell in row] for row in rows]
     for index, column in enumerate(columns):
-        grid.add_column(column, justify="left" if index == 0 else "right")
-    for row in rows:
-        grid.add_row(*(escape(str(cell)) for cell in row))
+        is_quantity = all(_QUANTITY.fullmatch(row[index]) for row in cells)
+        is_last = index == len(columns) - 1
+        grid.add_column(
+            column, justify="right" if is_quantity else "left", no_wrap=not is_last, overflow="fold"
+        )
+    for row in cells:
+        grid.add_row(*row)
     return grid
+
+
+def error(message: str, kind: str = "error") -> None:
+    """Show one message on stderr."""
+    stderr.print(Text.assemble((f"{kind}: ", "bold red"), message))
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str], Callable[[float], None]]]:
     """Yield a function that opens a bar: `show(what)` returns a callback for the share done, 0..1."""
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=stderr,
     ) as bars:  # fmt: skip
 
@@ -48,15 +66,16 @@ def guarded(app: Callable[[], Any]) -> NoReturn:
     """Run a command; an error becomes one message and its exit code, never a traceback."""
     try:
         app()
-    except SimcoreError as error:
-        stderr.print(f"[bold red]error:[/] {escape(str(error))}")
-        sys.exit(error.exit_code)
-    except ValidationError as error:
-        stderr.print(f"[bold red]error:[/] {escape(error.title)}: {escape(explain(error))}")
+    except SimcoreError as failure:
+        error("\n".join([str(failure), *getattr(failure, "__notes__", ())]))
+        sys.exit(failure.exit_code)
+    except ValidationError as failure:
+        error(f"{failure.title}: {explain(failure)}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        stderr.print("stopped; what was finished is kept")
-        sys.exit(130)
+    except SystemExit as leaving:  # typer's way out, after Ctrl-C too
+        if leaving.code == INTERRUPTED:
+            stderr.print("stopped; what was finished is kept")
+        raise
     sys.exit(0)
 
 

@@ -66,7 +66,7 @@ def check_command(
     for part in report.tables():
         console.print(table(part.title, list(part.columns), [list(row) for row in part.rows]))
     for problem in report.problems:
-        terminal.stderr.print(f"[bold red]problem:[/] {problem}")
+        terminal.error(problem, "problem")
     console.print("no problem found" if not report.problems else f"{len(report.problems)} problems")
     if report.problems:
         terminal.abort(2)

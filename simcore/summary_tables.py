@@ -1,0 +1,125 @@
+"""The tables per layer that `run` and `compare` show: quantities as rows, layers as columns.
+
+A network has few layers and many quantities, so that this way round fits a narrow terminal; what is still too
+wide is broken into several tables, layer by layer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from simcore import terminal
+from simcore.report.errors_table import verdict
+from simcore.units import number, percent, si
+
+Style = Callable[[Any], str]
+
+
+def _joules(value: float | None) -> str:
+    return si(value, "J")
+
+
+def _seconds(value: float | None) -> str:
+    return si(value, "s")
+
+
+_QUANTITIES: dict[str, tuple[str, Style]] = {
+    "n_units": ("units", number),
+    "energy_j": ("energy", _joules),
+    "supply_j": ("  supply", _joules),
+    "input_j": ("  input", _joules),
+    "digital_j": ("  digital", _joules),
+    "active_j": ("  active", _joules),
+    "quiet_j": ("  quiet", _joules),
+    "idle_j": ("  idle", _joules),
+    "event_latency_s": ("event latency", _seconds),
+    "critical_path_s": ("critical path", _seconds),
+    "events_active": ("steps active", number),
+    "events_quiet": ("  quiet", number),
+    "events_idle": ("  idle", number),
+    "events_late": ("late events", number),
+    "out_of_range": ("out of range", number),
+    "rail_excursions": ("beyond rails", number),
+}
+"""Key in `summary.json` -> row label and how it is shown; energy = supply + input + digital."""
+
+_ERRORS = {
+    ("aligned", "energy"): "energy",
+    ("aligned", "energy_active"): "  active",
+    ("aligned", "energy_quiet"): "  quiet",
+    ("aligned", "energy_idle"): "  idle",
+    ("aligned", "latency"): "latency",
+    ("aligned", "event"): "event",
+    ("aligned", "output"): "output",
+    ("aligned", "exact_units_pct"): "exact units",
+    ("cascade", "energy"): "cascade energy",
+    ("cascade", "behaviour"): "cascade behaviour",
+}
+"""View and key in `comparison.json` -> row label."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column of a table: heading and a cell for each row."""
+
+    heading: str
+    cells: tuple[str, ...]
+
+
+def layer_tables(sides: Sequence[Mapping[str, Any]], console: Console) -> list[Table]:
+    """Return the figures of each layer, the runs of `sides` (contents of `summary.json`) side by side."""
+    groups = [
+        [
+            _Column(
+                f"{layer['name']}\n{layer['backend']}",
+                tuple(style(layer[key]) for key, (_, style) in _QUANTITIES.items()),
+            )
+            for layer in layers
+        ]
+        for layers in zip(*(side["layers"] for side in sides), strict=True)
+    ]
+    labels = [label for label, _ in _QUANTITIES.values()]
+    return _broken(f"{sides[0]['scenario']}: means per sample", labels, groups, console)
+
+
+def error_tables(figures: Mapping[str, Any], console: Console) -> list[Table]:
+    """Return the errors of each layer, from the content of `comparison.json`."""
+    groups = [
+        [_Column(layer["name"], tuple(_error(layer[view][key]) for view, key in _ERRORS))]
+        for layer in figures["layers"]
+    ]
+    title = f"errors of {figures['candidate']} against {figures['reference']}, aligned unless cascade"
+    return _broken(title, list(_ERRORS.values()), groups, console)
+
+
+def _error(figure: Mapping[str, Any] | float | None) -> str:
+    """Return an error, with a mark where a constant predictor would do as well."""
+    if not isinstance(figure, Mapping):
+        return percent(figure)
+    mark = " (trivial)" if verdict(figure) == "trivial" else ""
+    return percent(figure["value_pct"]) + mark
+
+
+def _broken(
+    title: str, labels: Sequence[str], groups: Sequence[Sequence[_Column]], console: Console
+) -> list[Table]:
+    """Return tables that fit the terminal; the columns of a group stay together."""
+    for n in range(len(groups), 0, -1):
+        chunks = [groups[first : first + n] for first in range(0, len(groups), n)]
+        tables = [_table(title if i == 0 else "", labels, chunk) for i, chunk in enumerate(chunks)]
+        if all(Measurement.get(console, console.options, x).maximum <= console.width for x in tables):
+            break
+    return tables
+
+
+def _table(title: str, labels: Sequence[str], groups: Sequence[Sequence[_Column]]) -> Table:
+    columns = [column for group in groups for column in group]
+    rows = [
+        [label, *cells]
+        for label, *cells in zip(labels, *(column.cells for column in columns), strict=True)
+    ]
+    return terminal.table(title, ["", *(column.heading for column in columns)], rows)
