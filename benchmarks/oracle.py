@@ -10,6 +10,7 @@ events are found in the raw waveform. Usage:
 import argparse
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,26 +85,24 @@ def check_run(
 
 
 def _observe(
-    scenario: Scenario,
-    result: RunResult,
-    network: Network,
-    chosen: list[tuple[str, int, int]],
-    accuracy: str,
-    workers: int,
-    progress: Any,
-) -> list[Unit]:
+    scenario: Scenario, result: RunResult, network: Network, chosen: list[tuple[str, int, int]],
+    accuracy: str, workers: int, progress: Callable[[float], None],
+) -> list[Unit]:  # fmt: skip
     params = _params(scenario, network)
     specs = {layer.name: circuit_of(scenario, layer.circuit) for layer in network.layers}
     rows = {name: result.trace(name) for name in result.layer_columns}
-    steps = [steps_of(rows[x], lane, unit, params[x][unit], network.n_steps) for x, lane, unit in chosen]
     tasks = [
-        continuous(specs[x], of_unit, accuracy) for (x, _, _), of_unit in zip(chosen, steps, strict=True)
+        continuous(
+            specs[layer], steps_of(rows[layer], lane, unit, params[layer][unit], network.n_steps), accuracy
+        )
+        for layer, lane, unit in chosen
     ]
     found: dict[int, Unit] = {}
     with Farm(workers) as farm:
         for place, observed, _ in farm.as_completed(tasks):
             layer = chosen[place][0]
-            found[place] = _unit(rows[layer], result, chosen[place], observed, specs[layer].period_ps)
+            found[place] = against(*chosen[place], rows[layer], observed, specs[layer].period_ps)
+            _check_totals(result, found[place])
             progress(len(found) / len(tasks))
     return [found[place] for place in range(len(tasks))]
 
@@ -119,25 +118,26 @@ def _params(scenario: Scenario, network: Network) -> dict[str, Floats]:
     return params
 
 
-def _unit(
-    rows: TraceRows, result: RunResult, at: tuple[str, int, int], observed: Observed, period_ps: int
-) -> Unit:
-    layer, lane, unit = at
+def against(layer: str, lane: int, unit: int, rows: TraceRows, observed: Observed, period_ps: int) -> Unit:
+    """Set what the ledger's rows say of one unit against what its continuous transient showed."""
     rows = rows.take((rows.lane == lane) & (rows.unit == unit))
     rows = rows.take(np.argsort(rows.step))
-    ledger_j = np.array([rows.supply_j.sum(), rows.input_j.sum()])
-    total = result.layer_columns[layer]["unit_energy_j"][result.samples.tolist().index(lane), unit]
-    np.testing.assert_allclose(
-        ledger_j.sum(), total, rtol=1e-9, err_msg="trace and totals of the ledger differ"
-    )
     both = rows.fired & (observed.n_events > 0)
     return Unit(
-        layer, lane, unit, ledger_j, observed.energy_j,
+        layer, lane, unit, np.array([rows.supply_j.sum(), rows.input_j.sum()]), observed.energy_j,
         events=int(observed.n_events.sum()),
         missed=int((observed.n_events - both).sum()),
         extra=int((rows.fired & (observed.n_events == 0)).sum()),
         shift_s=np.abs(_event_times(rows, period_ps) - observed.event_s)[both],
     )  # fmt: skip
+
+
+def _check_totals(result: RunResult, unit: Unit) -> None:
+    """Raise ValueError unless the ledger's total of a unit is the sum of its rows."""
+    place = int(np.flatnonzero(result.samples == unit.lane)[0])
+    total = result.layer_columns[unit.layer]["unit_energy_j"][place, unit.unit]
+    if abs(unit.ledger_j.sum() - total) > 1e-9 * abs(total):
+        raise ValueError(f"{unit}: the ledger's rows and its total {total} J differ")
 
 
 def _event_times(rows: TraceRows, period_ps: int) -> Floats:

@@ -61,7 +61,9 @@ def assemble(scenario: Scenario) -> Assembly:
     try:
         options = kind.options_type.model_validate_json(json.dumps(config.options))
     except ValidationError as error:
-        raise ScenarioError(f"{scenario.name}: architecture.options: {explain(error)}") from error
+        raise ScenarioError(
+            f"{scenario.name}: architecture.options: {explain(error, kind.options_type)}"
+        ) from error
     weights = config.weights
     if "/" in weights or "." in weights:
         weights = str(Path(scenario.base) / Path(weights).expanduser())

@@ -1,6 +1,8 @@
 """The command line: `simcore run | compare | report | circuit | surrogate | doctor`."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from simcore import terminal
+from simcore.assembly import backend_of
 from simcore.compare import COMPARISON, Comparison, compare, compare_scenario, load_comparison
-from simcore.errors import ScenarioError, UserError
+from simcore.errors import UserError
 from simcore.result import RunResult
-from simcore.run import run
+from simcore.run import rehearse, run
 from simcore.scenario import Scenario, load_scenario
 from simcore.summary_tables import error_tables, layer_tables
 from simcore.terminal import console, progress_bar
@@ -47,10 +50,11 @@ def run_command(
     config = _scenario(scenario, samples, set_)
     config = config.with_backend(backend) if backend else config
     if dry_run:
-        _dry_run(config)
+        with _naming(scenario):
+            _dry_run(config)
         return
     directory = out or Path("runs") / f"{config.name}-{config.backend.default}"
-    with progress_bar() as show:
+    with _naming(scenario), progress_bar() as show:
         result = run(
             config, directory, trace=trace, progress=show(f"{config.name} on {config.backend.default}")
         )
@@ -74,8 +78,10 @@ def compare_command(
     """Run a scenario on two back ends, or take two stored runs, and put them side by side."""
     limits = _limits(fail_above)
     if len(target) > 2:
-        raise ScenarioError(f"compare takes one scenario or two runs, got {len(target)} paths")
-    with progress_bar() as show:
+        raise UserError(f"compare takes one scenario or two runs, got {len(target)} paths")
+    if len(target) == 2 and (samples is not None or set_):
+        raise UserError("--samples and --set change a scenario, got two stored runs")
+    with _naming(target[0]), progress_bar() as show:
         if len(target) == 2:
             directory = out or Path("runs") / "compare"
             first, second = (RunResult(path) for path in target)
@@ -106,7 +112,7 @@ def doctor_command() -> None:
 
     findings = examine()
     rows = [[f.name, "ok" if f.ok else "missing", f.detail, f.remedy] for f in findings]
-    console.print(terminal.table("simcore doctor", ["part", "", "found", "mend it with"], rows))
+    terminal.show(terminal.table("simcore doctor", ["part", "", "found", "mend it with"], rows))
     if not all(finding.ok or finding.optional for finding in findings):
         terminal.abort(2)
 
@@ -116,25 +122,32 @@ def _scenario(path: Path, samples: int | None, overrides: list[str] | None) -> S
     return load_scenario(path, [*(overrides or []), *extra])
 
 
-def _dry_run(config: Scenario) -> None:
-    from simcore.assembly import assemble, backend_of
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file a user's mistake is in, where the message does not."""
+    try:
+        yield
+    except UserError as error:
+        if str(path) not in str(error):
+            error.add_note(f"in {path}")
+        raise
 
-    network = assemble(config)
-    layers = network.architecture.network(network.batch(0, 1)).layers
+
+def _dry_run(config: Scenario) -> None:
     rows = [
-        [x.name, x.circuit, backend_of(config, x.name), x.n_units, x.n_units * config.samples] for x in layers
+        [x.name, x.circuit, backend_of(config, x.name), x.n_units, x.n_units * config.samples]
+        for x in rehearse(config)
     ]
     columns = ["layer", "circuit", "back end", "units", "units x samples"]
-    console.print(terminal.table(f"{config.name}: {config.samples} samples, nothing run", columns, rows))
+    terminal.show(terminal.table(f"{config.name}: {config.samples} samples, nothing run", columns, rows))
 
 
 def _show_run(result: RunResult) -> None:
     summary = result.summary()
-    for table in layer_tables([summary], console):
-        console.print(table)
+    terminal.show(*layer_tables([summary]))
     console.print(
-        f"{summary['n_samples']} samples, accuracy {summary['accuracy']:.2%}; per sample "
-        f"energy {si(summary['energy_j'], 'J')}, latency {si(summary['latency_s'], 's')}; "
+        f"{summary['n_samples']} samples, accuracy {percent(100 * summary['accuracy'])}\n"
+        f"per sample energy {si(summary['energy_j'], 'J')}, latency {si(summary['latency_s'], 's')}\n"
         f"{summary['wall_s']:.1f} s wall, {summary['cpu_s']:.1f} s CPU"
     )
 
@@ -142,23 +155,22 @@ def _show_run(result: RunResult) -> None:
 def _show_comparison(comparison: Comparison) -> None:
     sides = [side.summary() for side in (comparison.reference, comparison.candidate)]
     figures = comparison.figures
-    for table in (*layer_tables(sides, console), *error_tables(figures, console)):
-        console.print(table)
-    energy, latency = (
-        " against ".join(si(side[key], unit) for side in sides)
-        for key, unit in (("energy_j", "J"), ("latency_s", "s"))
+    terminal.show(*layer_tables(sides), *error_tables(figures))
+    accuracy, energy, latency = (
+        " against ".join(show(side[key]) for side in sides)
+        for key, show in (
+            ("accuracy", lambda x: percent(100 * x)),
+            ("energy_j", lambda x: si(x, "J")),
+            ("latency_s", lambda x: si(x, "s")),
+        )
     )
-    console.print(f"{figures['n_samples']} samples; per sample energy {energy}, latency {latency}")
     console.print(
+        f"{figures['n_samples']} samples, same label {percent(100 * figures['prediction_agreement'])}, "
+        f"accuracy {accuracy}\n"
+        f"per sample energy {energy}, latency {latency}\n"
         f"error in energy {percent(figures['energy_error_pct'])}, "
         f"latency {percent(figures['latency_error_pct'])}, "
-        f"behaviour {percent(figures['behaviour_error_pct'])}"
-    )
-    console.print(
-        f"same label {figures['prediction_agreement']:.1%}, "
-        f"accuracy {figures['accuracy_reference']:.1%} against {figures['accuracy_candidate']:.1%}"
-    )
-    console.print(
+        f"behaviour {percent(figures['behaviour_error_pct'])}\n"
         f"CPU {figures['cpu_reference_s']:.1f} s against {figures['cpu_candidate_s']:.1f} s: "
         f"speed-up {figures['speedup']:.0f}x"
     )
@@ -176,8 +188,10 @@ def _limits(text: str | None) -> dict[str, float]:
         name, _, value = part.partition("=")
         try:
             limits[name.strip()] = float(value)
-        except ValueError as error:
-            raise UserError(f"--fail-above {part}: expected a number in percent, such as energy=2") from error
+        except ValueError:
+            limits[name.strip()] = math.nan
+        if not limits[name.strip()] >= 0:
+            raise UserError(f"--fail-above {part}: expected a number in percent, such as energy=2")
     unknown = set(limits) - {"energy", "latency", "behaviour"}
     if unknown:
         raise UserError(f"--fail-above: unknown error '{min(unknown)}', known: energy, latency, behaviour")
@@ -189,7 +203,8 @@ def _fail_above(figures: Mapping[str, Any], limits: Mapping[str, float]) -> None
     for name, limit in limits.items():
         value = figures[f"{name}_error_pct"]
         if value is None or value > limit:
-            terminal.stderr.print(f"{name} error {percent(value)} is above {limit:g} %")
+            found = "is undefined, its limit is" if value is None else f"{percent(value)} is above"
+            terminal.stderr.print(f"{name} error {found} {limit:g} %")
             failed = True
     if failed:
         terminal.abort(4)

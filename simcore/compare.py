@@ -1,6 +1,7 @@
 """Compares two runs of one scenario, layer by layer: in cascade, and aligned on the reference's inputs."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +16,8 @@ from simcore.bank import Floats
 from simcore.errors import ResultError
 from simcore.ledger import TraceRows
 from simcore.metrics import UNDEFINED, Figure
-from simcore.result import RunResult
-from simcore.run import Progress, run
+from simcore.result import FILE, RunResult
+from simcore.run import Progress, rehearse, run
 from simcore.scenario import Scenario, parse_scenario
 
 REFERENCE, CANDIDATE, ALIGNED = "reference", "candidate", "aligned"
@@ -41,7 +42,7 @@ class Comparison:
 
 
 def load_comparison(directory: Path) -> Comparison:
-    """Read a stored comparison of a scenario; raises ResultError."""
+    """Read a stored comparison; raises ResultError."""
     try:
         figures = json.loads((directory / COMPARISON).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
@@ -57,16 +58,23 @@ def compare_scenario(
     out: Path,
     progress: Callable[[str], Progress],
 ) -> Comparison:
-    """Run a scenario on two back ends and compare; `progress(what)` returns the callback of each run."""
-    first = run(scenario.with_backend(reference), out / REFERENCE, trace=True, progress=progress(reference))
-    second = run(scenario.with_backend(candidate), out / CANDIDATE, trace=True, progress=progress(candidate))
+    """Run a scenario on two back ends and compare; `progress(what)` returns the callback of each run.
+
+    The candidate is checked before the reference runs, which may take hours.
+    """
+    truth, judged = scenario.with_backend(reference), scenario.with_backend(candidate)
+    rehearse(judged)
+    first = run(truth, out / REFERENCE, trace=True, progress=progress(reference))
+    second = run(judged, out / CANDIDATE, trace=True, progress=progress(candidate))
     return compare(first, second, out, progress=progress("aligned"))
 
 
 def compare(
     reference: RunResult, candidate: RunResult, out: Path, *, progress: Progress = lambda _: None
 ) -> Comparison:
-    """Compare two stored, traced runs of the same samples and network; writes `comparison.json` to `out`.
+    """Compare two stored, traced runs of the same samples and network.
+
+    `out` gets `comparison.json` and copies of runs that lie elsewhere, so that it stands on its own.
 
     The aligned view runs the candidate's settings once more, each layer on the input raster that the
     reference's layer received. Raises ResultError if the runs do not fit together.
@@ -74,10 +82,23 @@ def compare(
     _check_fit(reference, candidate)
     settings = parse_scenario(candidate.provenance["settings"], str(candidate.path))
     rasters = {name: reference.trace(name) for name in reference.layer_columns}
-    aligned = run(settings, out / ALIGNED, trace=True, progress=progress, rewire=_replaying(rasters))
+    aligned = run(settings, out / ALIGNED, trace=True, progress=progress, rewire=replaying(rasters))
+    _keep(reference, out / REFERENCE)
+    _keep(candidate, out / CANDIDATE)
     result = Comparison(reference, candidate, aligned, _figures(reference, candidate, aligned))
     result.save(out)
     return result
+
+
+def _keep(stored: RunResult, folder: Path) -> None:
+    copy = folder / FILE
+    if copy.exists() and copy.samefile(stored.path):
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(stored.path, copy)
+    except OSError as error:
+        raise ResultError(f"cannot copy {stored.path} to {copy}: {error}") from error
 
 
 class _ReplayStage:
@@ -98,7 +119,9 @@ class _ReplayStage:
         return Delivery(self._flat[part], self._inputs[part])
 
 
-def _replaying(rasters: dict[str, TraceRows]) -> Callable[[Network, Batch], Network]:
+def replaying(rasters: dict[str, TraceRows]) -> Callable[[Network, Batch], Network]:
+    """Return what drives each layer of a network with the inputs that its traced namesake received."""
+
     def rewire(network: Network, batch: Batch) -> Network:
         layers = tuple(
             replace(

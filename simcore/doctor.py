@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from simcore import registry
 
 _PACKAGES = {
@@ -52,13 +54,21 @@ def _plugins(group: str) -> Finding:
 
 
 def _ngspice() -> Finding:
-    found = os.environ.get("NGSPICE_LIBRARY_PATH") or ctypes.util.find_library("ngspice")
-    remedy = "" if found else "apt-get install libngspice0"
-    return Finding("libngspice", bool(found), found or "not found", remedy, optional=True)
+    named = os.environ.get("NGSPICE_LIBRARY_PATH")
+    found = named or ctypes.util.find_library("ngspice") or "libngspice.so.0"
+    try:
+        ctypes.CDLL(found)
+    except OSError as error:
+        remedy = "correct or unset NGSPICE_LIBRARY_PATH" if named else "apt-get install libngspice0"
+        return Finding("libngspice", False, str(error), remedy, optional=True)
+    return Finding("libngspice", True, found, optional=True)
 
 
 def _mnist() -> Finding:
-    folder = os.environ.get("SIMCORE_DATA")
-    there = folder is not None and (Path(folder) / "mnist").is_dir()
-    remedy = "" if there else "set SIMCORE_DATA to a folder that holds mnist/ (else it is downloaded)"
-    return Finding("MNIST", there, f"{folder}/mnist" if there else "not found here", remedy, optional=True)
+    named = os.environ.get("SIMCORE_DATA")
+    folders = [Path(named).expanduser() / "mnist"] if named else []
+    for folder in (*folders, user_cache_path("simcore") / "mnist"):
+        if any(folder.glob("*-ubyte*")):
+            return Finding("MNIST", True, str(folder), optional=True)
+    remedy = "set SIMCORE_DATA to a folder that holds mnist/ (else it is downloaded)"
+    return Finding("MNIST", False, "not found here", remedy, optional=True)

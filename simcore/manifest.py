@@ -1,13 +1,15 @@
 """Reads a circuit folder (`circuit.toml`, netlist, device cards) into a CircuitSpec."""
 
+import difflib
 import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from simcore import registry
 from simcore.errors import CircuitError
@@ -66,17 +68,40 @@ def load_circuit(
     try:
         return CircuitSpec.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise CircuitError(f"{manifest}: {explain(error)}") from error
+        raise CircuitError(f"{manifest}: {explain(error, CircuitSpec)}") from error
 
 
-def explain(error: ValidationError) -> str:
-    """Turn a validation error into one line per mistake: key, what was got, what is expected."""
+def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """Tell each mistake: key, what was got, what is expected; with its `model`, which keys are known."""
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "(file)"
+        key = ".".join(str(part) for part in item["loc"])
         got = repr(item["input"])
-        lines.append(f"{key}: {item['msg']}" + (f", got {got}" if len(got) < 60 else ""))
+        told = (f"{key}: " if key else "") + item["msg"].removeprefix("Value error, ")
+        told += f", got {got}" if len(got) < 60 else ""
+        if model is not None and item["type"] == "extra_forbidden":
+            told += _known(model, item["loc"])
+        lines.append(told)
     return "; ".join(lines)
+
+
+def _known(model: type[BaseModel], loc: tuple[str | int, ...]) -> str:
+    """Return the keys that could stand in place of the unknown one at `loc`, the closest first."""
+    keys = _keys(model, loc[:-1])
+    close = difflib.get_close_matches(str(loc[-1]), keys, n=1)
+    hint = f", did you mean '{close[0]}'?" if close else ","
+    return f"{hint} known: {', '.join(keys)}" if keys else ""
+
+
+def _keys(kind: Any, path: tuple[str | int, ...]) -> tuple[str, ...]:
+    """Return the keys of the table at `path` below a type; none where there is no table."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not path:
+            return tuple(kind.model_fields)
+        field = kind.model_fields.get(str(path[0]))
+        return () if field is None else _keys(field.annotation, path[1:])
+    inner = path if get_origin(kind) in (UnionType, Union, Annotated) else path[1:]
+    return next((keys for part in get_args(kind) if (keys := _keys(part, inner))), ())
 
 
 def _check_shape(data: Mapping[str, Any], manifest: Path) -> None:

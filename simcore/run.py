@@ -15,6 +15,7 @@ from typing import Any
 from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
 from simcore.engine import BankSlot, Engine
+from simcore.errors import SimcoreError
 from simcore.ledger import Ledger
 from simcore.result import BatchResult, ResultWriter, RunResult
 from simcore.scenario import Scenario
@@ -48,6 +49,7 @@ def run(
     directory = out or Path(tempfile.mkdtemp(prefix="simcore-"))
     provenance = _provenance(scenario)
     writer: ResultWriter | None = None
+    n_finished = 0
     try:
         for first, batch in _batches(assembly):
             network = assembly.architecture.network(batch)
@@ -61,11 +63,27 @@ def run(
                 result = _run_batch(network, batch, slots, scenario, trace, report)
                 provenance["banks"] = [dict(slot.bank.provenance()) for slot in slots]
             writer.append(result)
+            n_finished = first + len(batch.samples)
             writer.describe(provenance | clock.read(provenance["banks"]))
+    except SimcoreError as error:
+        if n_finished:
+            error.add_note(
+                f"the {n_finished} samples finished before that are kept: simcore report {directory}"
+            )
+        raise
     finally:
         if writer is not None:
             writer.close()
     return _finish(directory)
+
+
+def rehearse(scenario: Scenario) -> tuple[Layer, ...]:
+    """Open all that a run needs, step nothing, and return the layers; raises what the run would raise."""
+    assembly = assemble(scenario)
+    network = assembly.architecture.network(assembly.batch(0, 1))
+    check_network(network)
+    with closing_all(open_banks(scenario, network.layers, 1)):
+        return network.layers
 
 
 class _Stopwatch:

@@ -135,7 +135,7 @@ def parse_scenario(data: dict[str, Any], where: str) -> Scenario:
     try:
         return Scenario.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise ScenarioError(f"{where}: {explain(error)}") from error
+        raise ScenarioError(f"{where}: {explain(error, Scenario)}") from error
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

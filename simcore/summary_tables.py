@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from simcore import terminal
@@ -70,7 +68,7 @@ class _Column:
     cells: tuple[str, ...]
 
 
-def layer_tables(sides: Sequence[Mapping[str, Any]], console: Console) -> list[Table]:
+def layer_tables(sides: Sequence[Mapping[str, Any]]) -> list[Table]:
     """Return the figures of each layer, the runs of `sides` (contents of `summary.json`) side by side."""
     groups = [
         [
@@ -83,35 +81,32 @@ def layer_tables(sides: Sequence[Mapping[str, Any]], console: Console) -> list[T
         for layers in zip(*(side["layers"] for side in sides), strict=True)
     ]
     labels = [label for label, _ in _QUANTITIES.values()]
-    return _broken(f"{sides[0]['scenario']}: means per sample", labels, groups, console)
+    return _broken(f"{sides[0]['scenario']}: means per sample", labels, groups)
 
 
-def error_tables(figures: Mapping[str, Any], console: Console) -> list[Table]:
+def error_tables(figures: Mapping[str, Any]) -> list[Table]:
     """Return the errors of each layer, from the content of `comparison.json`."""
     groups = [
-        [_Column(layer["name"], tuple(_error(layer[view][key]) for view, key in _ERRORS))]
-        for layer in figures["layers"]
+        _errors(layer["name"], [layer[view][key] for view, key in _ERRORS]) for layer in figures["layers"]
     ]
     title = f"errors of {figures['candidate']} against {figures['reference']}, aligned unless cascade"
-    return _broken(title, list(_ERRORS.values()), groups, console)
+    return _broken(title, list(_ERRORS.values()), groups)
 
 
-def _error(figure: Mapping[str, Any] | float | None) -> str:
-    """Return an error, with a mark where a constant predictor would do as well."""
-    if not isinstance(figure, Mapping):
-        return percent(figure)
-    mark = " (trivial)" if verdict(figure) == "trivial" else ""
-    return percent(figure["value_pct"]) + mark
+def _errors(layer: str, figures: Sequence[Any]) -> list[_Column]:
+    """Return the errors of a layer, and a column of marks if a constant would do as well somewhere."""
+    values = [x["value_pct"] if isinstance(x, Mapping) else x for x in figures]
+    marks = ["trivial" if isinstance(x, Mapping) and verdict(x) == "trivial" else "" for x in figures]
+    columns = [_Column(layer, tuple(percent(value) for value in values))]
+    return [*columns, _Column("", tuple(marks))] if any(marks) else columns
 
 
-def _broken(
-    title: str, labels: Sequence[str], groups: Sequence[Sequence[_Column]], console: Console
-) -> list[Table]:
+def _broken(title: str, labels: Sequence[str], groups: Sequence[Sequence[_Column]]) -> list[Table]:
     """Return tables that fit the terminal; the columns of a group stay together."""
     for n in range(len(groups), 0, -1):
         chunks = [groups[first : first + n] for first in range(0, len(groups), n)]
         tables = [_table(title if i == 0 else "", labels, chunk) for i, chunk in enumerate(chunks)]
-        if all(Measurement.get(console, console.options, x).maximum <= console.width for x in tables):
+        if all(map(terminal.fits, tables)):
             break
     return tables
 
@@ -119,7 +114,6 @@ def _broken(
 def _table(title: str, labels: Sequence[str], groups: Sequence[Sequence[_Column]]) -> Table:
     columns = [column for group in groups for column in group]
     rows = [
-        [label, *cells]
-        for label, *cells in zip(labels, *(column.cells for column in columns), strict=True)
+        [label, *cells] for label, *cells in zip(labels, *(column.cells for column in columns), strict=True)
     ]
     return terminal.table(title, ["", *(column.heading for column in columns)], rows)

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +30,10 @@ _QUANTITY = re.compile(r"|\N{EM DASH}|[+-]?\d[\d.,]*(e[+-]?\d+)?( [^ ]{1,6})?")
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """Return a rich table; columns of quantities are right-aligned, the last one may break its lines."""
-    grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    grid = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False,
+        collapse_padding=True,
+    )  # fmt: skip
     cells = [[str(cell) for cell in row] for row in rows]
     for index, column in enumerate(columns):
         is_quantity = all(_QUANTITY.fullmatch(row[index]) for row in cells)
@@ -40,6 +44,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     for row in cells:
         grid.add_row(*row)
     return grid
+
+
+def fits(grid: Table) -> bool:
+    """Return whether a table is no wider than the terminal."""
+    unbounded = console.options.update(width=10_000)
+    return Measurement.get(console, unbounded, grid).maximum <= console.width
+
+
+def show(*tables: Table) -> None:
+    """Print tables, each with an empty line behind it."""
+    for each in tables:
+        console.print(each)
+        console.print()
 
 
 def error(message: str, kind: str = "error") -> None:

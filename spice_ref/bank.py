@@ -43,7 +43,7 @@ def open_bank(request: BankRequest) -> "SpiceBank":
     try:
         options = SpiceOptions.model_validate(dict(request.options))
     except ValidationError as error:
-        raise ScenarioError(f"options of back end 'spice': {explain(error)}") from error
+        raise ScenarioError(f"options of back end 'spice': {explain(error, SpiceOptions)}") from error
     if options.accuracy not in request.spec.solver:
         known = ", ".join(request.spec.solver)
         raise ScenarioError(

@@ -20,12 +20,9 @@ CircuitArgument = Annotated[str, typer.Argument(help="Name of a built-in circuit
 def list_command() -> None:
     """List the built-in circuits."""
     specs = [load_circuit(name) for name in registry.names("circuits")]
-    rows = [
-        [s.name, f"{s.period_ps} ps", *(s.width(kind) for kind in PortKind), s.hash[:12], s.source]
-        for s in specs
-    ]
-    columns = ["circuit", "period", "inputs", "params", "states", "outputs", "hash", "source"]
-    console.print(table("circuits", columns, rows))
+    rows = [[s.name, f"{s.period_ps} ps", *(s.width(kind) for kind in PortKind), s.hash[:12]] for s in specs]
+    columns = ["circuit", "period", "inputs", "params", "states", "outputs", "hash"]
+    terminal.show(table("circuits", columns, rows))
 
 
 @app.command("show")
@@ -41,13 +38,13 @@ def show_command(circuit: CircuitArgument) -> None:
         for port in spec.ports
     ]  # fmt: skip
     columns = ["port", "kind", "unit", "low", "high", "default", "stimulus or detector"]
-    console.print(table(f"{spec.name} {spec.hash[:12]}", columns, rows))
+    terminal.show(table(f"{spec.name} {spec.hash[:12]}", columns, rows))
     console.print(
         f"period {spec.period_ps} ps, {spec.tail_periods} tail periods, "
         f"idle steps of {spec.max_idle_periods} periods at most"
     )
-    console.print(table("sources", ["element", "class"], [[k, v] for k, v in spec.sources.items()]))
-    console.print(table("features", ["name", "expression"], [[k, v] for k, v in spec.features.items()]))
+    terminal.show(table("sources", ["element", "class"], [[k, v] for k, v in spec.sources.items()]))
+    terminal.show(table("features", ["name", "expression"], [[k, v] for k, v in spec.features.items()]))
     console.print(f"folder: {spec.folder}\nsource: {spec.source}")
 
 
@@ -64,7 +61,7 @@ def check_command(
     with progress_bar() as show:
         report = check_circuit(spec, seed=seed, runs=runs, progress=show(f"check {spec.name}"))
     for part in report.tables():
-        console.print(table(part.title, list(part.columns), [list(row) for row in part.rows]))
+        terminal.show(table(part.title, list(part.columns), [list(row) for row in part.rows]))
     for problem in report.problems:
         terminal.error(problem, "problem")
     console.print("no problem found" if not report.problems else f"{len(report.problems)} problems")
@@ -80,6 +77,7 @@ def record_command(
     seed: Annotated[int, typer.Option(help="Seed of the stimuli.")] = 1,
     workers: Annotated[int, typer.Option(help="Solver processes; 0: all cores.")] = 0,
     accuracy: Annotated[str, typer.Option(help="Solver preset: std or gold.")] = "std",
+    kind: Annotated[str | None, typer.Option(help="One kind of stimulus instead of all in turn.")] = None,
     out: Annotated[Path | None, typer.Option(help="Data set [data/recordings/NAME.h5].")] = None,
 ) -> None:
     """Record random and network-like stimuli into a data set; started again, it goes on where it stopped."""
@@ -88,7 +86,7 @@ def record_command(
     path = out or default_path(spec)
     with progress_bar() as show:
         record(
-            spec, path, runs=runs, steps=steps, seed=seed, workers=workers, accuracy=accuracy,
+            spec, path, runs=runs, steps=steps, seed=seed, workers=workers, accuracy=accuracy, kind=kind,
             progress=show(f"record {spec.name}"),
         )  # fmt: skip
     console.print(f"data set: {path}")

@@ -23,11 +23,13 @@ def record(
     seed: int = 1,
     workers: int = 0,
     accuracy: str = "std",
+    kind: str | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Record runs 0..runs-1 into `out`; runs that the file already holds are skipped.
 
-    Run i depends on (seed, i, steps, accuracy) alone: any number of workers, and any interruption, gives the
+    `kind` draws the missing runs from one kind of stimulus instead of all in turn (see `stimuli.KINDS`).
+    Run i depends on (seed, i, steps, accuracy, kind) alone: any number of workers, and any interruption, gives the
     same rows. Raises DatasetError where `out` holds another circuit, SolverError where a run fails.
     """
     with Farm(workers) as farm:
@@ -37,7 +39,7 @@ def record(
             done = recording.done()
             missing = [run for run in range(runs) if run not in done]
             drawn: dict[int, tuple[str, Raster]] = {}
-            answers = bench.replay(_drawn(spec, missing, steps, seed, drawn))
+            answers = bench.replay(_drawn(spec, missing, steps, seed, kind, drawn))
             for count, (place, trace, cpu_s) in enumerate(answers, 1):
                 kind, raster = drawn.pop(place)
                 recording.append(missing[place], kind, raster, raster_result(trace, spec), cpu_s)
@@ -46,9 +48,14 @@ def record(
 
 
 def _drawn(
-    spec: CircuitSpec, missing: list[int], steps: int, seed: int, drawn: dict[int, tuple[str, Raster]]
+    spec: CircuitSpec,
+    missing: list[int],
+    steps: int,
+    seed: int,
+    kind: str | None,
+    drawn: dict[int, tuple[str, Raster]],
 ) -> Iterator[Raster]:
     """Yield the rasters of the missing runs and remember each until it comes back."""
     for place, run in enumerate(missing):
-        drawn[place] = draw_raster(spec, run, steps, seed)
+        drawn[place] = draw_raster(spec, run, steps, seed, kind)
         yield drawn[place][1]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.bank import Floats, Raster
+from simcore.errors import UserError
 from simcore.spec import CircuitSpec, PortKind, PortSpec
 
 PARAMS, STYLE, DRIVE = 1, 2, 3
@@ -37,6 +38,8 @@ def draw_raster(
 ) -> tuple[str, Raster]:
     """Return kind and raster of a run with `steps` rows; kinds take turns unless one is named."""
     name = kind or tuple(KINDS)[run % len(KINDS)]
+    if name not in KINDS:
+        raise UserError(f"unknown kind of stimulus '{name}'; known: {', '.join(KINDS)}")
     params = draw_params(spec, np.random.default_rng([seed, run, PARAMS]))
     style = KINDS[name](spec, np.random.default_rng([seed, run, STYLE]))
     rows = _drive(spec, style, steps, np.random.default_rng([seed, run, DRIVE]))

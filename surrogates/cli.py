@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from simcore import registry
+from simcore import registry, terminal
 from simcore.manifest import load_circuit
 from simcore.recording import default_path
 from simcore.terminal import console, progress_bar, table
@@ -25,9 +25,10 @@ def train_command(
     budget: Annotated[float, typer.Option(help="Training time in minutes.")] = 30.0,
 ) -> None:
     """Train a surrogate from a recording, which is made first where it is missing or short."""
-    from surrogates.train import train
+    from surrogates.train import train, wanted
 
     spec = load_circuit(circuit)
+    wanted(family)  # before hours of recording
     data = recording or default_path(spec)
     with progress_bar() as show:
         registry.load("recorders", "spice")(spec, data, runs=runs, progress=show(f"record {spec.name}"))
@@ -56,6 +57,11 @@ def list_command(
                 for k in ("energy", "event", "latency")
             ]
             fits = "yes" if info.spec.hash == spec.hash else "no: train again"
-            rows.append([spec.name, info.family, *errors, fits, str(path)])
-    columns = ["circuit", "family", "energy", "event", "latency", "fits the circuit", "folder"]
-    console.print(table("bundles (closed-loop error on runs that training never saw)", columns, rows))
+            rows.append([spec.name, info.family, *errors, fits, str(_short(path))])
+    columns = ["circuit", "family", "energy", "event", "latency", "fits", "folder"]
+    terminal.show(table("bundles (closed-loop error on runs that training never saw)", columns, rows))
+
+
+def _short(path: Path) -> Path:
+    """Return a path as seen from the working directory, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -38,7 +38,7 @@ def open_bank(request: BankRequest) -> "SurrogateBank":
     try:
         options = SurrogateOptions.model_validate(dict(request.options))
     except ValidationError as error:
-        raise ScenarioError(f"[backend] surrogate: {explain(error)}") from error
+        raise ScenarioError(f"[backend] surrogate: {explain(error, SurrogateOptions)}") from error
     path = find_bundle(request.spec, options.family, request.base)
     return SurrogateBank(load_bundle(path, request.spec), request.spec, request.params)
 

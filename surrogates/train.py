@@ -76,7 +76,7 @@ def train(
     trains the same networks. Raises DatasetError, UserError (a library is missing)
     or BundleError (the graph does not do what the model does).
     """
-    families = _wanted(family)
+    families = wanted(family)
     dataset = load_dataset(recording, spec, seed)
     root = bundle_root(spec) if out is None else out
     trained = []
@@ -90,7 +90,8 @@ def train(
     return sorted(trained, key=lambda each: float(each.info.metrics["closed_loop"]["selection"]["score"]))
 
 
-def _wanted(family: str) -> list[Family]:
+def wanted(family: str) -> list[Family]:
+    """Return the family of that name, or all that are installed for `best`; raises UserError."""
     if family == BEST:
         return list(available_families().values())
     found: Family = registry.load("surrogate_families", family)

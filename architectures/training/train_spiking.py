@@ -31,6 +31,10 @@ LOST = 0.02
 """Share of input spikes that are dropped in training."""
 MAX_RATE = 0.25
 """Mean hidden rate above which a penalty sets in: sparse activity costs less energy and simulation time."""
+LOGITS_PER_RATE = 15.0
+"""Logit per unit of output rate: low, so that the right class fires often; few spikes make coarse counts."""
+NEAR_V = 0.1
+"""Overdrives smaller than this are near the threshold: which way they go depends on the last millivolt."""
 MAX_SUM = 8.0
 """Summed weight above which a penalty sets in; the neuron's input ends at 14."""
 
@@ -70,14 +74,20 @@ class Spike(torch.autograd.Function):
         return gradient / (1.0 + (overdrive / 0.15) ** 2)
 
 
-def layer(constants: LifConstants, drive: Tensor) -> Tensor:
-    """Run neurons on `drive` (n, steps, units); return their spikes, same shape."""
+def layer(constants: LifConstants, drive: Tensor) -> tuple[Tensor, Tensor]:
+    """Run neurons on `drive` (n, steps, units); return spikes and overdrives, same shape."""
     zero = torch.zeros_like(drive[:, 0])
-    state, spikes = LifState(zero, zero), []
+    state, spikes, overdrives = LifState(zero, zero), [], []
     for weight in drive.unbind(1):
-        state, fired, _ = lif_period(constants, state, weight, Spike.apply)
+        state, fired, overdrive = lif_period(constants, state, weight, Spike.apply)
         spikes.append(fired)
-    return torch.stack(spikes, 1)
+        overdrives.append(overdrive)
+    return torch.stack(spikes, 1), torch.stack(overdrives, 1)
+
+
+def nearness(overdrive: Tensor) -> Tensor:
+    """Return 1 at the threshold, falling to 0 over NEAR_V."""
+    return 1.0 / (1.0 + (overdrive / NEAR_V) ** 2)
 
 
 def jittered(units: int) -> LifConstants:
@@ -87,20 +97,21 @@ def jittered(units: int) -> LifConstants:
 
 
 class Net(torch.nn.Module):
-    """Input spikes (n, steps, pixels) to output spikes and the sums and spikes of the hidden layer."""
+    """Input spikes (n, steps, pixels) to output spikes, sums and hidden spikes, and how near events were."""
 
     def __init__(self, sizes: tuple[int, int, int]) -> None:
         super().__init__()
         n_in, n_hidden, n_out = sizes
-        self.fc1 = torch.nn.Parameter(torch.randn(n_hidden, n_in) * 1.5 / n_in**0.5 + 0.3 / n_in**0.5)
-        self.fc2 = torch.nn.Parameter(torch.randn(n_out, n_hidden) * 1.5 / n_hidden**0.5)
+        self.fc1 = torch.nn.Parameter(torch.randn(n_hidden, n_in) * 3.0 / n_in**0.5)
+        self.fc2 = torch.nn.Parameter(torch.randn(n_out, n_hidden) * 3.0 / n_hidden**0.5)
 
-    def forward(self, spikes: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+    def forward(self, spikes: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor, Tensor]:
         noisy = self.training
         sums1 = spikes @ self.rounded(self.fc1).T
-        hidden = layer(jittered(len(self.fc1)) if noisy else NEURON, sums1)
+        hidden, over1 = layer(jittered(len(self.fc1)) if noisy else NEURON, sums1)
         sums2 = hidden @ self.rounded(self.fc2).T
-        return layer(jittered(len(self.fc2)) if noisy else NEURON, sums2), (sums1, sums2), hidden
+        out, over2 = layer(jittered(len(self.fc2)) if noisy else NEURON, sums2)
+        return out, (sums1, sums2), hidden, nearness(over1).mean() + nearness(over2).mean()
 
     @staticmethod
     def rounded(weight: Tensor) -> Tensor:
@@ -124,12 +135,13 @@ def tensors(setting: Setting, split: str) -> tuple[Tensor, Tensor]:
 def evaluate(net: Net, setting: Setting, images: Tensor, labels: Tensor) -> dict[str, float]:
     """Return accuracy, mean rates and the largest summed weight at the full number of steps."""
     net.eval()
-    right, rates, largest = [], [], 0.0
+    right, rates, near, largest = [], [], [], 0.0
     with torch.no_grad():
         for part, truth in zip(images.split(250), labels.split(250), strict=True):
-            out, sums, hidden = net(poisson(part, setting.options.steps, setting.options.max_rate))
+            out, sums, hidden, nearby = net(poisson(part, setting.options.steps, setting.options.max_rate))
             right.append((out.sum(1).argmax(1) == truth).double().mean().item())
             rates.append((hidden.mean().item(), out.mean().item()))
+            near.append(nearby.item())
             largest = max(largest, *(s.abs().max().item() for s in sums))
     net.train()
     hidden_rate, output_rate = np.mean(rates, axis=0)
@@ -137,6 +149,7 @@ def evaluate(net: Net, setting: Setting, images: Tensor, labels: Tensor) -> dict
         "software_accuracy": float(np.mean(right)),
         "hidden_rate": float(hidden_rate),
         "output_rate": float(output_rate),
+        "nearness": float(np.mean(near)),
         "largest_sum": largest,
     }
 
@@ -144,11 +157,11 @@ def evaluate(net: Net, setting: Setting, images: Tensor, labels: Tensor) -> dict
 def loss_of(net: Net, setting: Setting, images: Tensor, labels: Tensor) -> Tensor:
     """Return cross entropy on spike counts plus the penalties on rate and on summed weights."""
     spikes = poisson(images, setting.train_steps, setting.options.max_rate * (1.0 - LOST))
-    out, sums, hidden = net(spikes)
-    penalty = 2.0 * (hidden.mean((0, 1)) - MAX_RATE).clip(min=0).mean()
+    out, sums, hidden, near = net(spikes)
+    penalty = 0.5 * near + 2.0 * (hidden.mean((0, 1)) - MAX_RATE).clip(min=0).mean()
     for total in sums:
         penalty = penalty + 0.1 * (total.abs() - MAX_SUM).clip(min=0).square().mean()
-    return cross_entropy(30.0 * out.mean(1), labels, label_smoothing=0.05) + penalty
+    return cross_entropy(LOGITS_PER_RATE * out.mean(1), labels) + penalty
 
 
 def train(name: str, seed: int) -> None:

@@ -1,0 +1,34 @@
+"""The command line, run in the test's own process: starting another one takes seconds."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from simcore import cli, terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def simcore(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run `simcore ARGS`; an exception that is no exit fails the test."""
+
+    def call(*args: object, width: int = 100) -> Outcome:
+        monkeypatch.setattr(cli.app, "registered_groups", [])
+        monkeypatch.setattr(sys, "argv", ["simcore", *map(str, args)])
+        monkeypatch.setattr(terminal.console, "width", width)
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        shown = capsys.readouterr()
+        return Outcome(int(left.value.code or 0), shown.out, shown.err)
+
+    return call
