@@ -136,7 +136,6 @@ def _same_period(slots: list[BankSlot]) -> None:
 
 def _params(scenario: Scenario, layer: Layer, spec: CircuitSpec) -> Floats:
     values = np.tile(spec.default_params, (layer.n_units, 1))
-    column = {name: i for i, name in enumerate(spec.columns(PortKind.PARAM))}
     circuit = scenario.circuits.get(layer.circuit, CircuitConfig())
     config = scenario.layers.get(layer.name)
     _set_scalars(values, circuit.params, spec, f"circuits.{layer.circuit}.params")
@@ -147,10 +146,11 @@ def _params(scenario: Scenario, layer: Layer, spec: CircuitSpec) -> Floats:
     bad = (values < low) | (values > high) | ~np.isfinite(values)
     if bad.any():
         unit, place = np.argwhere(bad)[0]
-        name = list(column)[place]
+        port, name = [(port, name) for port in spec.of(PortKind.PARAM) for name in port.columns][place]
+        suffix = f" {port.unit}" if port.unit else ""
         raise ScenarioError(
-            f"layer {layer.name}: parameter {name} of {spec.name} is {values[unit, place]:g}, "
-            f"expected {low[place]:g} to {high[place]:g}"
+            f"layer {layer.name}: parameter {name} of {spec.name} is {values[unit, place]:g}{suffix}, "
+            f"expected {low[place]:g} to {high[place]:g}{suffix}"
         )
     return values
 

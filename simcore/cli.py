@@ -156,14 +156,9 @@ def _show_comparison(comparison: Comparison) -> None:
     sides = [side.summary() for side in (comparison.reference, comparison.candidate)]
     figures = comparison.figures
     terminal.show(*layer_tables(sides), *error_tables(figures))
-    accuracy, energy, latency = (
-        " against ".join(show(side[key]) for side in sides)
-        for key, show in (
-            ("accuracy", lambda x: percent(100 * x)),
-            ("energy_j", lambda x: si(x, "J")),
-            ("latency_s", lambda x: si(x, "s")),
-        )
-    )
+    accuracy = " against ".join(percent(100 * side["accuracy"]) for side in sides)
+    energy = " against ".join(si(side["energy_j"], "J") for side in sides)
+    latency = " against ".join(si(side["latency_s"], "s") for side in sides)
     console.print(
         f"{figures['n_samples']} samples, same label {percent(100 * figures['prediction_agreement'])}, "
         f"accuracy {accuracy}\n"

@@ -35,6 +35,7 @@ def test_ledger_of_a_spiking_run_agrees_with_continuous_transients(tmp_path: Pat
 
 
 @pytest.mark.spice
+@pytest.mark.slow
 def test_ledger_of_a_crossbar_run_agrees_with_continuous_transients(tmp_path: Path) -> None:
     scenario = load_scenario(SCENARIOS / "digits_crossbar.toml", ["samples=1", "backend.spice.workers=1"])
     _, units = check_run(scenario, tmp_path, n_units=10, accuracy="std")

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.spice, pytest.mark.slow]
 
 CASES = {
     "lif_neuron": Case("digits_spiking", (), sparse=(3, 240)),
-    "crossbar_row": Case("digits_crossbar", (), sparse=(1, 240)),
+    "crossbar_row": Case("digits_crossbar", (), sparse=(2, 200)),
 }
 
 
