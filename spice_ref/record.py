@@ -29,8 +29,8 @@ def record(
     """Record runs 0..runs-1 into `out`; runs that the file already holds are skipped.
 
     `kind` draws the missing runs from one kind of stimulus instead of all in turn (see `stimuli.KINDS`).
-    Run i depends on (seed, i, steps, accuracy, kind) alone: any number of workers, and any interruption, gives the
-    same rows. Raises DatasetError where `out` holds another circuit, SolverError where a run fails.
+    Run i depends on (seed, i, steps, accuracy, kind) alone: any number of workers, and any interruption,
+    give the same rows. Raises DatasetError where `out` holds another circuit, SolverError where a run fails.
     """
     with Farm(workers) as farm:
         bench = Bench(spec, accuracy, farm)
