@@ -61,7 +61,13 @@ def check_command(
     with progress_bar() as show:
         report = check_circuit(spec, seed=seed, runs=runs, progress=show(f"check {spec.name}"))
     for part in report.tables():
-        terminal.show(table(part.title, list(part.columns), [list(row) for row in part.rows]))
+        terminal.show(
+            table(
+                part.title,
+                list(part.columns),
+                [[f"{x:.4g}" if isinstance(x, float) else x for x in row] for row in part.rows],
+            )
+        )
     for problem in report.problems:
         terminal.error(problem, "problem")
     console.print("no problem found" if not report.problems else f"{len(report.problems)} problems")
