@@ -11,6 +11,7 @@ from simcore.recording import read_recording
 from simcore.spec import CircuitSpec
 from spice_ref.check import check_circuit
 from spice_ref.record import record
+from spice_ref.stimuli import KINDS
 from tests.spice_ref.conftest import RC
 
 pytestmark = pytest.mark.spice
@@ -28,7 +29,7 @@ def test_recording_is_the_same_for_any_workers_and_interruption(rc: CircuitSpec,
     for name in a.__slots__:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
     np.testing.assert_array_equal(runs_a.params, runs_b.params)
-    np.testing.assert_array_equal(runs_a.kind, ["random", "dense", "sparse"] * 2)
+    np.testing.assert_array_equal(runs_a.kind, [*KINDS, *KINDS][:6])
 
 
 def test_recording_of_another_circuit_is_refused(rc: CircuitSpec, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from simcore.manifest import load_circuit
 from simcore.spec import CircuitSpec, PortKind
-from spice_ref.stimuli import KINDS, draw_params, draw_raster
+from spice_ref.stimuli import DEFAULT_KNOBS, KINDS, draw_params, draw_raster
 
 
 @pytest.fixture(scope="module", params=["lif_neuron", "crossbar_row"])
@@ -57,7 +57,7 @@ def test_weights_are_ternary_and_knobs_often_default(spec: CircuitSpec) -> None:
     assert set(np.unique(drawn[:, weights])) <= {-1.0, 0.0, 1.0}
     knobs = drawn[:, ~np.array(weights)]
     at_default = (knobs == spec.default_params[~np.array(weights)]).all(axis=1)
-    assert 0.3 < at_default.mean() < 0.5
+    assert abs(at_default.mean() - DEFAULT_KNOBS) < 0.1
     assert (drawn >= spec.low(PortKind.PARAM)).all()
     assert (drawn <= spec.high(PortKind.PARAM)).all()
 
