@@ -108,7 +108,8 @@ class ClosedFormBank:
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the model; its CPU time is that of the process, none is added."""
-        return {"backend": "ideal", "model": self._name, "cpu_s": 0.0}
+        constants = load_constants(Path(self.spec.folder))[1].model_dump()
+        return {"backend": "ideal", "model": self._name, "constants": constants, "cpu_s": 0.0}
 
     def close(self) -> None:
         """Nothing to free."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,7 +71,11 @@ def compare_scenario(
 
 
 def compare(
-    reference: RunResult, candidate: RunResult, out: Path, *, progress: Progress = lambda _: None
+    reference: RunResult,
+    candidate: RunResult,
+    out: Path | None = None,
+    *,
+    progress: Progress = lambda _: None,
 ) -> Comparison:
     """Compare two stored, traced runs of the same samples and network.
 
@@ -80,6 +85,7 @@ def compare(
     reference's layer received. Raises ResultError if the runs do not fit together.
     """
     _check_fit(reference, candidate)
+    out = out or Path(tempfile.mkdtemp(prefix="simcore-"))
     settings = parse_scenario(candidate.provenance["settings"], str(candidate.path))
     rasters = {name: reference.trace(name) for name in reference.layer_columns}
     aligned = run(settings, out / ALIGNED, trace=True, progress=progress, rewire=replaying(rasters))

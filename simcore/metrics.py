@@ -36,10 +36,13 @@ UNDEFINED = Figure(None)
 
 
 def relative_error(reference: Floats, candidate: Floats, sample: NDArray[np.int64]) -> Figure:
-    """Sum of |difference| over sum of |reference|; rows (n,), `sample` says whose each row is."""
+    """Sum of |difference| over sum of |reference|; rows (n,), `sample` says whose each row is.
+
+    100 % where the reference is nothing and the candidate is not.
+    """
     scale = float(np.abs(reference).sum())
     if scale == 0:
-        return UNDEFINED
+        return UNDEFINED if not np.any(candidate) else Figure(100.0, n=len(reference))
     difference = candidate - reference
     constant = np.abs(np.median(reference) - reference).sum()
     return _figure(

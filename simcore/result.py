@@ -41,13 +41,17 @@ class BatchResult:
 
 
 class ResultWriter:
-    """Appends batches to a result file; a batch counts once its samples are listed, which comes last."""
+    """Appends batches to a result file; a batch counts once its samples are listed, which comes last.
+
+    An earlier result in the directory stays until the first batch is finished.
+    """
 
     def __init__(self, directory: Path, provenance: Mapping[str, Any]) -> None:
         self.path = directory / FILE
+        self._partial = directory / f"{FILE}.partial"
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self.path, "w")
+            self._file = h5py.File(self._partial, "w")
         except OSError as error:
             raise ResultError(f"cannot write {self.path}: {error}") from error
         self._file.attrs["schema"] = SCHEMA
@@ -83,10 +87,15 @@ class ResultWriter:
             group.attrs["n"] = len(group["lane"])
         _append(results, "sample", batch.samples)
         self._file.flush()
+        if self._partial.exists():
+            for stale in ("summary.json", "layers.csv", "report.html"):
+                (self.path.parent / stale).unlink(missing_ok=True)
+            self._partial.replace(self.path)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; without a finished batch nothing is left of it."""
         self._file.close()
+        self._partial.unlink(missing_ok=True)
 
 
 class RunResult:

@@ -165,6 +165,8 @@ def _events(probe: Probe, found: Sequence[_Run]) -> tuple[Table, list[str]]:
             counts = np.concatenate(fired, axis=1).sum(axis=1)
             changes = [float(count / counts[0] - 1) if counts[0] else np.nan for count in counts[1:]]
             rows.append((node, kind, *counts.tolist(), *(100 * change for change in changes)))
+            if not counts[0] and kind != "sparse":
+                problems.append(f"output '{node}', {kind}: no event at all; the threshold is never crossed")
             worst = max(map(abs, changes), default=0.0)
             if kind != "sparse" and worst >= INSENSITIVE:
                 problems.append(

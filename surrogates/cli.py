@@ -19,19 +19,23 @@ def train_command(
     circuit: Annotated[str, typer.Argument(help="Name of a built-in circuit, or folder of your own.")],
     family: Annotated[str, typer.Option(help="A family, or best: try all and mark the best.")] = "best",
     recording: Annotated[Path | None, typer.Option(help="Data set [data/recordings/NAME.h5].")] = None,
-    runs: Annotated[int, typer.Option(help="Runs to record where the data set is missing.")] = 2000,
+    runs: Annotated[
+        int | None, typer.Option(help="Runs that the data set shall hold [2000 where it is missing].")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the bundles go [beside the shipped ones].")] = None,
     seed: Annotated[int, typer.Option(help="Seed of split and training.")] = 1,
     budget: Annotated[float, typer.Option(help="Training time in minutes.")] = 30.0,
 ) -> None:
-    """Train a surrogate from a recording, which is made first where it is missing or short."""
+    """Train a surrogate from a recording, which is made first where it is missing."""
     from surrogates.train import train, wanted
 
     spec = load_circuit(circuit)
     wanted(family)  # before hours of recording
     data = recording or default_path(spec)
     with progress_bar() as show:
-        registry.load("recorders", "spice")(spec, data, runs=runs, progress=show(f"record {spec.name}"))
+        if runs is not None or not data.exists():
+            record = registry.load("recorders", "spice")
+            record(spec, data, runs=runs or 2000, progress=show(f"record {spec.name}"))
         step = show(f"train {spec.name}")
         trained = train(
             spec, data, family, out, seed, budget_minutes=budget, progress=lambda share, _: step(share)

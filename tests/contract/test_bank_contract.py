@@ -15,7 +15,7 @@ import pytest
 
 from simcore import registry
 from simcore.bank import AnalogBank, BankRequest, Floats, OpenLoop, Raster, StepInput, StepResult
-from simcore.errors import BundleError, CircuitError, RegistryError, SimcoreError, SolverError, UserError
+from simcore.errors import UserError
 from simcore.manifest import load_circuit
 from simcore.spec import CircuitSpec, PortKind
 
@@ -60,11 +60,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
         opened.append(bank)
         return bank
 
-    try:
-        shared = open_bank()
-    except (RegistryError, BundleError, CircuitError, SolverError) as error:
-        pytest.skip(f"{backend} cannot open {circuit}: {error}")
-    yield Case(backend, spec, open_bank, shared)
+    yield Case(backend, spec, open_bank, open_bank())
     for bank in opened:
         bank.close()
 
@@ -316,7 +312,7 @@ def test_provenance_is_json_and_counts_worker_time_only(case: Case) -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     workers_s = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
     assert provenance["backend"] == case.backend
-    assert 0 <= provenance["cpu_s"] <= workers_s, "the run adds its own process's time itself"
+    assert 0 <= provenance["cpu_s"] <= workers_s + 1e-6, "the run adds its own process's time itself"
 
 
 def test_close_twice(case: Case) -> None:
@@ -353,9 +349,3 @@ def test_replay_answers_a_raster_as_steps_do(case: Case, bank: AnalogBank) -> No
     np.testing.assert_allclose(
         replayed.steps.supply_j + replayed.steps.input_j, energy, atol=0.01 * np.abs(energy).sum()
     )
-
-
-def test_every_registered_plugin_has_a_case() -> None:
-    names = {case.id for case in cases()}
-    assert len(names) == len(registry.names("backends")) * len(registry.names("circuits")) > 0
-    assert all(issubclass(kind, SimcoreError) for kind in (BundleError, CircuitError, SolverError))

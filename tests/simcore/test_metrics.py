@@ -24,10 +24,15 @@ def test_relative_error_takes_sizes_where_the_reference_changes_sign() -> None:
     assert figure.bias_pct == pytest.approx(50)
 
 
+def test_something_where_the_reference_is_nothing_is_wholly_wrong() -> None:
+    figure = relative_error(np.zeros(3), np.array([0.0, 2.0, 0.0]), np.zeros(3, dtype=int))
+    assert figure.value_pct == 100
+
+
 @pytest.mark.parametrize("reference", [np.zeros(3), np.zeros(0)])
 def test_relative_error_of_nothing_is_undefined(reference: np.ndarray) -> None:
     sample = np.zeros(len(reference), dtype=int)
-    assert relative_error(reference, reference + 1, sample) is UNDEFINED
+    assert relative_error(reference, reference, sample) is UNDEFINED
     assert UNDEFINED.as_dict()["value_pct"] is None
 
 

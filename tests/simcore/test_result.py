@@ -291,8 +291,15 @@ def test_missing_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_run_without_a_finished_batch_is_unfinished(tmp_path: Path) -> None:
+    """An earlier result, and what was made of it, stays until a first batch is finished."""
     ResultWriter(tmp_path, {"layers": {}}).close()
-    with pytest.raises(ResultError, match="unfinished"):
+    assert list(tmp_path.iterdir()) == []
+    for name in ("result.h5", "summary.json"):
+        (tmp_path / name).write_text("earlier")
+    ResultWriter(tmp_path, {"layers": {}}).close()
+    assert (tmp_path / "result.h5").read_text() == (tmp_path / "summary.json").read_text() == "earlier"
+    (tmp_path / "result.h5").unlink()
+    with pytest.raises(ResultError, match="no run in"):
         RunResult(tmp_path)
 
 
