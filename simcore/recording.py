@@ -90,6 +90,7 @@ class Recording:
                 "give another --out or delete it"
             )
         else:
+            self._same_settings(path, provenance)
             self._drop_unfinished()
 
     def done(self) -> frozenset[int]:
@@ -126,6 +127,17 @@ class Recording:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _same_settings(self, path: Path, provenance: Mapping[str, Any]) -> None:
+        """Refuse to mix runs of other settings into a file."""
+        stored = json.loads(self._file.attrs["provenance"])
+        for key in ("seed", "steps", "accuracy"):
+            if key in stored and key in provenance and stored[key] != provenance[key]:
+                self._file.close()
+                raise DatasetError(
+                    f"{path} was recorded with {key} {stored[key]}, got {provenance[key]}; "
+                    f"use the same {key}, give another --out or delete it"
+                )
 
     def _drop_unfinished(self) -> None:
         """Cut what a kill left behind the last whole run."""

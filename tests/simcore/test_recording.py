@@ -155,3 +155,11 @@ def test_empty_recording_has_no_rows(tmp_path: Path) -> None:
 def test_default_path_holds_the_sizes() -> None:
     assert default_path(SPEC) == Path("data/recordings/follower-2.h5")
     assert default_path(leaky()) == Path("data/recordings/leaky.h5")
+
+
+def test_runs_of_other_settings_are_not_mixed_in(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", [0])
+    with pytest.raises(DatasetError, match=r"x.h5 was recorded with seed 1, got 2"):
+        Recording(path, SPEC, {"seed": 2})
+    with Recording(path, SPEC, {"seed": 1}) as recording:
+        assert recording.done() == {0}
