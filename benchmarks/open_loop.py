@@ -60,6 +60,7 @@ class Continuous:
     """(n + 1,) where the unit's steps begin, and the end."""
     output: PortSpec
     label: str = "continuous transient of one unit"
+    params: str = ""
 
     @property
     def duration_ps(self) -> int:

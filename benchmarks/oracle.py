@@ -28,7 +28,7 @@ from simcore.result import RunResult
 from simcore.run import closing_all, run
 from simcore.scenario import Scenario, load_scenario
 from simcore.terminal import console, progress_bar, table
-from spice_ref.farm import Farm
+from spice_ref.queue import open_queue
 
 ENERGY = 0.005
 """Share by which the ledger may differ from the integrators."""
@@ -98,8 +98,8 @@ def _observe(
         for layer, lane, unit in chosen
     ]
     found: dict[int, Unit] = {}
-    with Farm(workers) as farm:
-        for place, observed, _ in farm.as_completed(tasks):
+    with open_queue(workers, cache="off") as queue:
+        for place, observed, _ in queue.as_completed(tasks):
             layer = chosen[place][0]
             found[place] = against(*chosen[place], rows[layer], observed, specs[layer].period_ps)
             _check_totals(result, found[place])

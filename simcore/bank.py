@@ -4,7 +4,7 @@ Implementations: ngspice (`spice_ref.bank`), ONNX surrogates (`surrogates.runtim
 (`simcore.closed_form`). The contract is written down in docs/bank-contract.md and held by tests/contract.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -46,7 +46,8 @@ class StepResult:
     input_j: Floats
     """(k,) energy delivered by input sources; may be negative."""
     latency_s: Floats
-    """(k,) from the start of the step to the event; NaN exactly where nothing fired."""
+    """(k,) from the start of the step to the event; NaN exactly where nothing fired, and in static circuits
+    also where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,20 @@ class RasterResult:
     """(n_out,)"""
     steps: StepResult
     """n rows."""
+    out_of_range: int = 0
+    """Steps with an input outside the declared range."""
+    rail_excursions: int = 0
+    """Nodes that left the rails, summed over steps."""
 
 
 @runtime_checkable
 class OpenLoop(Protocol):
     """Optional: answer whole rasters at once (one continuous transient per unit on ngspice)."""
 
-    def replay(self, rasters: list[Raster]) -> list[RasterResult]:
-        """Return one result per raster, in order."""
+    def replay(
+        self, rasters: list[Raster], progress: Callable[[float], None] = lambda _: None
+    ) -> list[RasterResult]:
+        """Return one result per raster, in order; `progress` is called with the share done, 0..1."""
         ...
 
 

@@ -248,6 +248,7 @@ class _Layer:
         active = ~ours.idle & ours.fired
         quiet = ~ours.idle & ~ours.fired
         both, either = ours.fired & theirs.fired, ours.fired | theirs.fired
+        timed = both & ~np.isnan(ours.latency_s + theirs.latency_s)
         unit = _unit_of(ours)
         with_events = np.isin(unit, unit[either])
         figures = {
@@ -255,7 +256,9 @@ class _Layer:
             "energy_active": metrics.relative_error(energy[active], other[active], ours.lane[active]),
             "energy_quiet": metrics.relative_error(energy[quiet], other[quiet], ours.lane[quiet]),
             "energy_idle": metrics.relative_error(energy[ours.idle], other[ours.idle], ours.lane[ours.idle]),
-            "latency": metrics.relative_error(ours.latency_s[both], theirs.latency_s[both], ours.lane[both]),
+            "latency": metrics.relative_error(
+                ours.latency_s[timed], theirs.latency_s[timed], ours.lane[timed]
+            ),
             "event": metrics.event_error(ours.fired, theirs.fired, ~ours.idle & with_events, ours.lane),
             "output": self._output(ours, theirs) if self._is_level else UNDEFINED,
         }

@@ -13,6 +13,20 @@ SimcoreError
 └── ContractError        exit code 1: a plug-in broke the bank contract
 """
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """One row of a triage table."""
+
+    job: str
+    params: str
+    reason: str
+    """Why, with the last lines of the solver's log."""
+    deck: str
+    """Where its deck was saved."""
+
 
 class SimcoreError(Exception):
     """Base of all errors; `exit_code` is what the command line returns."""
@@ -58,6 +72,8 @@ class SolverError(SimcoreError):
     """ngspice is missing, of an unsupported version, crashed, hung or did not converge."""
 
     exit_code = 3
+    triage: tuple["FailedJob", ...] = ()
+    """Solver jobs that failed while all others were finished."""
 
 
 class ContractError(SimcoreError):

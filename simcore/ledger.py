@@ -90,7 +90,9 @@ class LayerTotals:
     late: NDArray[np.int64]
     """(n_lanes,) output events in merged idle steps"""
     latency_sum_s: Floats
-    """(n_lanes,) over the events in time"""
+    """(n_lanes,) over the timed events"""
+    timed: NDArray[np.int64]
+    """(n_lanes,) events in time whose latency is known: all of them but in static circuits"""
     last_event_s: Floats
     """(n_lanes,) time of the last event in time, NaN without one; returns to reset do not count"""
     unit_energy_j: Floats
@@ -112,6 +114,7 @@ class Ledger:
         self._steps = np.zeros(cells, dtype=np.int64)
         self._late = np.zeros(cells[:2], dtype=np.int64)
         self._latency = np.zeros(cells[:2])
+        self._timed = np.zeros(cells[:2], dtype=np.int64)
         self._last = np.full(cells[:2], -np.inf)
         self._unit_energy = {name: np.zeros((n_lanes, size)) for name, size in layer_sizes.items()}
         self._unit_fired = {
@@ -131,8 +134,10 @@ class Ledger:
         np.add.at(self._late, cell[:2], result.fired & call.merged)
         in_time = result.fired & ~call.merged
         latency_s = _since_drive(call, result, period_ps)
-        np.add.at(self._latency, (at.layer[in_time], at.lane[in_time]), latency_s[in_time])
-        needed = in_time & ~call.gated
+        timed = in_time & ~np.isnan(latency_s)
+        np.add.at(self._latency, (at.layer[timed], at.lane[timed]), latency_s[timed])
+        np.add.at(self._timed, (at.layer[timed], at.lane[timed]), 1)
+        needed = timed & ~call.gated
         time_s = (call.start - call.lag)[needed] * seconds(period_ps) + latency_s[needed]
         np.maximum.at(self._last, (at.layer[needed], at.lane[needed]), time_s)
         for index, name in enumerate(self._sizes):
@@ -165,6 +170,7 @@ class Ledger:
                 fired=self._unit_fired[name].sum(axis=1),
                 late=self._late[i],
                 latency_sum_s=self._latency[i],
+                timed=self._timed[i],
                 last_event_s=last[i],
                 unit_energy_j=self._unit_energy[name],
                 unit_fired=self._unit_fired[name],

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,13 @@ from simcore.errors import CircuitError
 from simcore.spec import CircuitSpec
 
 MANIFEST = "circuit.toml"
+_LIB = re.IGNORECASE | re.MULTILINE | re.DOTALL
+_INCLUDE = re.compile(
+    r"""\s*\.(?:include|inc|lib(?=\s+\S+\s+\S))\s+(?:["'](?P<quoted>[^"']+)["']|(?P<plain>\S+))"""
+    r"""(?:\s+(?P<section>[\w.]+))?\s*$""",
+    re.IGNORECASE,
+)
+"""`.include FILE`, or `.lib FILE SECTION`; `.lib SECTION` alone opens a section."""
 
 
 def circuit_folder(name_or_path: str) -> Path:
@@ -50,7 +58,7 @@ def load_circuit(
     except tomllib.TOMLDecodeError as error:
         raise CircuitError(f"{manifest}: not valid TOML: {error}") from error
     _check_shape(data, manifest)
-    netlist = _read(folder / data.pop("netlist", f"{folder.name}.cir"), "netlist")
+    netlist = inlined(folder / data.pop("netlist", f"{folder.name}.cir"), "netlist")
     card = _card(data.pop("device_models", None), folder, device_models, base)
     all_sizes = dict(data.pop("sizes", {}))
     for key, value in (sizes or {}).items():
@@ -120,8 +128,8 @@ def _check_shape(data: Mapping[str, Any], manifest: Path) -> None:
 
 
 def _hash(manifest: Mapping[str, Any], *spice: str) -> str:
-    """Hash what makes the circuit: not its prose, not the features that a surrogate may use."""
-    physics = {key: value for key, value in manifest.items() if key not in ("source", "features")}
+    """Hash what makes the circuit: not its prose, not a model's features, not how finely it is solved."""
+    physics = {key: value for key, value in manifest.items() if key not in ("source", "features", "solver")}
     digest = hashlib.sha256(json.dumps(physics, sort_keys=True, default=str).encode())
     for text in spice:
         lines = (line.strip() for line in text.splitlines())
@@ -141,11 +149,48 @@ def _sized(port: dict[str, Any], sizes: Mapping[str, int], manifest: Path) -> di
 
 def _card(named: str | None, folder: Path, override: str | None, base: Path) -> str:
     if override is not None:
-        return _read((base / override).expanduser(), "device models")
+        return inlined((base / override).expanduser(), "device models")
     if named is None:
         return ""
     beside = folder / named
-    return _read(beside if beside.exists() else folder.parent.parent / "models" / named, "device models")
+    return inlined(beside if beside.exists() else folder.parent.parent / "models" / named, "device models")
+
+
+def inlined(path: Path, what: str, within: tuple[Path, ...] = ()) -> str:
+    """Return a SPICE file with its `.include` and `.lib FILE SECTION` lines replaced by what they name.
+
+    Files are looked up next to the one that names them. The text then holds all that is simulated, wherever
+    a solver process runs, and so does its hash. Raises CircuitError for a missing file, section or a circle.
+    """
+    path = path.resolve()
+    if path in within:
+        raise CircuitError(f"{within[-1]}: includes itself by way of {path}")
+    lines = []
+    for number, line in enumerate(_read(path, what).split("\n"), 1):
+        found = _INCLUDE.match(line)
+        if found is None:
+            lines.append(line)
+            continue
+        named = found["quoted"] or found["plain"]
+        try:
+            text = inlined(path.parent / Path(named).expanduser(), "include", (*within, path))
+        except CircuitError as error:
+            raise CircuitError(f"{path}, line {number}: {line.strip()}: {error}") from error
+        lines.append(
+            text if found["section"] is None else _section(text, found["section"], f"{path}, line {number}")
+        )
+    return "\n".join(lines)
+
+
+def _section(text: str, name: str, where: str) -> str:
+    """Return what stands between `.lib NAME` and `.endl` of a library."""
+    found = re.search(rf"^[ \t]*\.lib[ \t]+{re.escape(name)}[ \t]*\n(.*?)^[ \t]*\.endl", text, _LIB)
+    if found is None:
+        known = re.findall(r"^[ \t]*\.lib[ \t]+(\S+)[ \t]*$", text, _LIB)
+        raise CircuitError(
+            f"{where}: no section '{name}' in the library; it has: {', '.join(known) or 'none'}"
+        )
+    return found[1]
 
 
 def _read(path: Path, what: str) -> str:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 FILE = "result.h5"
 _TOTALS = (
-    "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "last_event_s", "unit_energy_j",
-    "unit_fired",
+    "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "timed", "last_event_s",
+    "unit_energy_j", "unit_fired",
 )  # fmt: skip
 
 
@@ -179,7 +179,7 @@ class RunResult:
         analog, steps = supply + input_, columns["steps"].mean(axis=0)
         digital_j = sum(self.digital(name).values())
         last = columns["last_event_s"]
-        fired = int(columns["fired"].sum())
+        timed = int(columns.get("timed", columns["fired"]).sum())
         return {
             "name": name,
             "backend": info["backend"],
@@ -191,7 +191,7 @@ class RunResult:
             "active_j": float(analog[StepKind.ACTIVE]),
             "quiet_j": float(analog[StepKind.QUIET]),
             "idle_j": float(analog[StepKind.IDLE]),
-            "event_latency_s": float(columns["latency_sum_s"].sum() / fired) if fired else None,
+            "event_latency_s": float(columns["latency_sum_s"].sum() / timed) if timed else None,
             "critical_path_s": (
                 None if np.isnan(last).all() else float(np.nanmean(last)) + info["digital_latency_s"]
             ),

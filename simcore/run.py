@@ -14,12 +14,13 @@ from typing import Any
 
 from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
+from simcore.bank import OpenLoop
 from simcore.engine import BankSlot, Engine
 from simcore.errors import SimcoreError
 from simcore.ledger import Ledger
 from simcore.result import BatchResult, ResultWriter, RunResult
 from simcore.scenario import Scenario
-from simcore.schedule import lock_step
+from simcore.schedule import has_feedback, in_order, lock_step, run_ahead, scaled
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0..1."""
@@ -59,7 +60,7 @@ def run(
                 if writer is None:
                     provenance["layers"] = _layer_info(scenario, network, slots)
                     writer = ResultWriter(directory, provenance)
-                report = _scaled(progress, first / scenario.samples, len(batch.samples) / scenario.samples)
+                report = scaled(progress, first / scenario.samples, len(batch.samples) / scenario.samples)
                 result = _run_batch(network, batch, slots, scenario, trace, report)
                 provenance["banks"] = [dict(slot.bank.provenance()) for slot in slots]
             writer.append(result)
@@ -112,10 +113,6 @@ def closing_all(slots: list[BankSlot]) -> Iterator[list[BankSlot]]:
             slot.bank.close()
 
 
-def _scaled(progress: Progress, start: float, share: float) -> Progress:
-    return lambda done: progress(start + share * done)
-
-
 def _batches(assembly: Assembly) -> list[tuple[int, Batch]]:
     scenario = assembly.scenario
     backends = {scenario.backend.default, *(layer.backend for layer in scenario.layers.values())}
@@ -137,10 +134,14 @@ def _run_batch(
     n_lanes = len(batch.samples)
     order = [layer.name for layer in network.layers]
     ledger = Ledger({layer.name: layer.n_units for layer in network.layers}, n_lanes, trace)
-    engine = Engine(slots, order, n_lanes, ledger, scenario.merge_idle)
-    steps = iter(range(1, network.n_steps + 1))
-    period_ps = slots[0].bank.spec.period_ps
-    lock_step(network, engine, ledger, period_ps, lambda: progress(next(steps) / network.n_steps))
+    ahead = _runs_ahead(scenario, network, slots)
+    engine = Engine(slots, order, n_lanes, ledger, scenario.merge_idle, by_layer=ahead)
+    if ahead:
+        run_ahead(network, engine, ledger, progress)
+    else:
+        steps = iter(range(1, network.n_steps + 1))
+        period_ps = slots[0].bank.spec.period_ps
+        lock_step(network, engine, ledger, period_ps, lambda: progress(next(steps) / network.n_steps))
     return BatchResult(
         samples=batch.samples,
         labels=batch.labels,
@@ -149,6 +150,15 @@ def _run_batch(
         counters=engine.counters(),
         trace=ledger.trace(),
     )
+
+
+def _runs_ahead(scenario: Scenario, network: Network, slots: list[BankSlot]) -> bool:
+    """Decide for a schedule; raises ScenarioError where the scenario asks for one that cannot be."""
+    if scenario.schedule == "auto":
+        return any(isinstance(slot.bank, OpenLoop) for slot in slots) and not has_feedback(network)
+    if scenario.schedule == "run_ahead":
+        in_order(network)
+    return scenario.schedule == "run_ahead"
 
 
 def _layer_info(scenario: Scenario, network: Network, slots: list[BankSlot]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -82,6 +82,9 @@ class Scenario(Record):
     """Number of samples."""
     merge_idle: bool = True
     """Merge idle periods into single steps."""
+    schedule: Literal["auto", "lock_step", "run_ahead"] = "auto"
+    """`lock_step`: all layers edge by edge; `run_ahead`: layer after layer, where there is no feedback, each
+    unit's whole input at once where the bank can replay; `auto`: `run_ahead` where both hold."""
     dataset: DatasetConfig
     architecture: ArchitectureConfig
     circuits: dict[str, CircuitConfig] = {}

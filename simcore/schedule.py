@@ -1,7 +1,12 @@
-"""Schedules: in which order the edges of the layers are simulated. LockStep is the reference."""
+"""Schedules: in which order the edges of the layers are simulated.
+
+`lock_step` is the reference: all layers edge by edge. `run_ahead` runs layer after layer, which needs a
+network without feedback; the ledger is the same.
+"""
 
 from collections import deque
 from collections.abc import Callable, Generator
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import simpy
@@ -9,6 +14,7 @@ from simpy.events import EventPriority
 
 from simcore.architecture import Delivery, Layer, LayerOutput, Network
 from simcore.engine import Engine
+from simcore.errors import ScenarioError
 from simcore.ledger import Ledger
 
 AFTER_ALL = EventPriority(2)
@@ -70,6 +76,55 @@ def lock_step(
     env.process(_readout(env, edge, network, ledger, period_ps, on_step))
     env.run()
     engine.settle(network.n_steps)
+
+
+def run_ahead(network: Network, engine: Engine, ledger: Ledger, progress: Callable[[float], None]) -> None:
+    """Run each layer through all its edges before those that read it; raises ScenarioError on feedback."""
+    reset = engine.at_reset()
+    shown: dict[str, list[LayerOutput]] = {}
+    total, done = sum(layer.n_units for layer in network.layers), 0
+    for layer in in_order(network):
+
+        def seen(name: str, step: int, delay: int = layer.delay_periods) -> LayerOutput:
+            return shown[name][step - delay] if step >= delay else reset[name]
+
+        deliveries = [
+            layer.stage.deliver(step, tuple(seen(name, step) for name in layer.sources))
+            for step in range(network.n_steps)
+        ]
+        report = scaled(progress, done / total, layer.n_units / total)
+        shown[layer.name] = engine.run_layer(layer.name, deliveries, report)
+        done += layer.n_units
+    for step, output in enumerate(shown[network.layers[-1].name]):
+        ledger.digital(network.readout.observe(step, output))
+
+
+def scaled(progress: Callable[[float], None], start: float, share: float) -> Callable[[float], None]:
+    """Return the callback of a part of the work that begins at `start` and makes up `share` of it."""
+    return lambda done: progress(start + share * done)
+
+
+def in_order(network: Network) -> list[Layer]:
+    """Return the layers, each behind those that it reads; raises ScenarioError where they form a loop."""
+    layers = {layer.name: layer for layer in network.layers}
+    try:
+        order = TopologicalSorter({layer.name: layer.sources for layer in network.layers}).static_order()
+        return [layers[name] for name in order]
+    except CycleError as error:
+        loop = " -> ".join(reversed(error.args[1]))
+        raise ScenarioError(
+            f"schedule 'run_ahead' needs a network without feedback, but its layers form a loop: {loop}; "
+            "use schedule = 'lock_step'"
+        ) from error
+
+
+def has_feedback(network: Network) -> bool:
+    """Return whether some layer reads itself, directly or through others."""
+    try:
+        in_order(network)
+    except ScenarioError:
+        return True
+    return False
 
 
 def _layer(env: simpy.Environment, edge: _Edge, layer: Layer, n_steps: int, period_ps: int) -> Process:

@@ -63,6 +63,8 @@ class PortSpec(Record):
     """`input`: duration of a ramp."""
     reset: float | None = None
     """`input`: value at reset, and between pulses."""
+    values: tuple[float, ...] | None = None
+    """Digital `input`: the only values that it takes; random stimuli are drawn from them."""
     detector: Detector | None = None
     """`output`: its event detector."""
 
@@ -87,6 +89,12 @@ class PortSpec(Record):
                 raise ValueError(
                     f"port '{self.name}': {field} {value:g} is outside {self.low:g} to {self.high:g}"
                 )
+        outside = [value for value in self.values or () if not self.low <= value <= self.high]
+        if outside or self.values == () or (self.values and self.kind is not PortKind.INPUT):
+            raise ValueError(
+                f"port '{self.name}': values are those of an input, within {self.low:g} to {self.high:g}, "
+                f"got {list(self.values or ())}"
+            )
         return self
 
     @property
@@ -110,6 +118,10 @@ class CircuitSpec(Record):
     """A circuit: ports, clock, netlist and device models. Equal `hash` means the same circuit."""
 
     name: str
+    kind: Literal["dynamic", "static"] = "dynamic"
+    """`static`: outputs follow from the inputs of the step alone; answered by operating points."""
+    latency_every: int = Field(default=0, ge=0)
+    """`static`: each n-th raster also runs as a transient, whose latencies are kept; 0: no latencies."""
     subckt: str
     period_ps: int = Field(gt=0)
     """Clock period in ps."""
@@ -133,7 +145,7 @@ class CircuitSpec(Record):
     folder: str
     """Where the circuit was read from (not part of the hash)."""
     hash: str
-    """SHA-256 over manifest, sizes, netlist and device models, less comments, `source` and `features`."""
+    """SHA-256 over manifest (less `source`, `features`, `solver`), sizes, netlist and device models."""
 
     @model_validator(mode="after")
     def _ports_fit(self) -> "CircuitSpec":
@@ -144,6 +156,28 @@ class CircuitSpec(Record):
         for kind in (PortKind.INPUT, PortKind.OUTPUT):
             if not self.of(kind):
                 raise ValueError(f"ports: got no {kind} port, expected at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _static_has_no_memory(self) -> "CircuitSpec":
+        if self.kind == "dynamic":
+            if self.latency_every:
+                raise ValueError(
+                    "latency_every belongs to kind = 'static'; a dynamic circuit has all latencies"
+                )
+            return self
+        for port in self.ports:
+            if port.kind is PortKind.STATE:
+                raise ValueError(f"port '{port.name}': a static circuit has no state")
+            if port.stimulus == "pulse":
+                raise ValueError(f"port '{port.name}': a static circuit takes levels, got stimulus 'pulse'")
+            if port.detector is not None and port.detector.kind != "settled":
+                raise ValueError(
+                    f"port '{port.name}': a static circuit needs detector 'settled', "
+                    f"got '{port.detector.kind}'"
+                )
+        if self.tail_periods:
+            raise ValueError(f"tail_periods must be 0 in a static circuit, got {self.tail_periods}")
         return self
 
     def of(self, kind: PortKind) -> tuple[PortSpec, ...]:

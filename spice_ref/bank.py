@@ -1,11 +1,13 @@
 """The ngspice bank: closed-loop steps by hand-off of the full solver state, open-loop replays.
 
 A step is a pure job: (deck, all node voltages, previous levels, inputs, duration) -> (all node voltages,
-outputs, energies). The deck's text holds all of it, so equal texts are run once. The state is handed on by
-`.ic` of every node that no source fixes, without `uic`: within 0.12 mV and 0.03 % of one long transient.
+outputs, energies). The deck's text holds all of it, so equal texts are run once, and may come from the cache.
+The state is handed on by `.ic` of every node that no source fixes, without `uic`: within 0.12 mV and 0.03 %
+of one long transient. A static circuit is answered by sweeps of operating points instead.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from simcore.errors import CircuitError, ContractError, ScenarioError
 from simcore.manifest import explain
 from simcore.spec import CircuitSpec, PortKind, Record
 from spice_ref.deck import Decks, edges_ps
-from spice_ref.farm import Farm
 from spice_ref.measure import Measured, Probe
 from spice_ref.netlist import Element, held_nodes, read_elements
 from spice_ref.probe import standard_probe
-from spice_ref.tasks import Listing, Point, Trace, Transient
+from spice_ref.queue import JobQueue, open_queue
+from spice_ref.sweep import Sweep
+from spice_ref.tasks import Listing, Point, Task, Trace, Transient, Waveforms
 
 
 class SpiceOptions(Record):
@@ -36,6 +39,10 @@ class SpiceOptions(Record):
     """Wall time that a solver job may take per 500 ns of simulated time, 500 ns at least."""
     failed_dir: str | None = None
     """Folder for decks of failed jobs; default is in the user cache."""
+    cache: str = "auto"
+    """Folder of stored results; `auto`: $SIMCORE_CACHE or the user's cache folder; `off`: none."""
+    cluster: str | None = None
+    """Address of a Dask scheduler that runs the jobs instead of this machine's cores."""
 
 
 def open_bank(request: BankRequest) -> "SpiceBank":
@@ -51,24 +58,26 @@ def open_bank(request: BankRequest) -> "SpiceBank":
             f"'{request.spec.name}', which has: {known}"
         )
     failed = None if options.failed_dir is None else request.base / Path(options.failed_dir)
-    farm = Farm(options.workers, options.timeout_s, failed)
+    queue = open_queue(
+        options.workers, options.timeout_s, options.cluster, options.cache, failed, request.base
+    )
     try:
-        return SpiceBank(Bench(request.spec, options.accuracy, farm), request.params)
+        return SpiceBank(Bench(request.spec, options.accuracy, queue), request.params)
     except BaseException:
-        farm.close()
+        queue.close()
         raise
 
 
 class Bench:
-    """One circuit on a farm: its decks, its elements, what is read off it. Owns the farm."""
+    """One circuit at one accuracy on a queue: its decks, its elements, what is read off it."""
 
-    def __init__(self, spec: CircuitSpec, accuracy: str, farm: Farm) -> None:
+    def __init__(self, spec: CircuitSpec, accuracy: str, queue: JobQueue) -> None:
         """Render, let ngspice flatten the netlist, and check it against the manifest."""
         self.spec = spec
         self.accuracy = accuracy
-        self.farm = farm
+        self.queue = queue
         self.decks = Decks(spec, accuracy)
-        (lines,) = farm.map([Listing(self.decks.point(spec.default_params), f"netlist of {spec.name}")])
+        (lines,) = queue.map([Listing(self.decks.point(spec.default_params), f"netlist of {spec.name}")])
         if isinstance(lines, str):
             raise CircuitError(f"{spec.folder}: {lines}")
         self.elements: tuple[Element, ...] = read_elements(spec, lines)
@@ -76,37 +85,61 @@ class Bench:
 
     def points(self, params: Floats) -> list[Mapping[str, float]]:
         """Return the reset operating point of each row of params, node voltages by name."""
-        return self.farm.map([Point(self.decks.point(row), self._label("reset", row)) for row in params])
+        label = f"{self.spec.name} reset"
+        return self.queue.map([Point(self.decks.point(row), label, self.told(row)) for row in params])
 
     def replay(
         self, rasters: Iterable[Raster], probe: Probe | None = None
     ) -> Iterator[tuple[int, Trace, float]]:
-        """Yield (place, trace, CPU seconds) of each raster as they come."""
+        """Yield (place, trace, CPU seconds) of each raster as they come, each one continuous transient.
+
+        Those of a static circuit are sweeps of operating points.
+        """
         chosen = probe or self.probe
-        saves = chosen.saves
-        tasks = (
-            Transient(
-                self.decks.raster(raster, saves), self._label("replay", raster.params),
-                edges_ps(raster.duration_ps), chosen,
-            )
-            for raster in rasters
+        task = self.sweep if self.spec.kind == "static" else self.transient
+        return self.queue.as_completed(task(raster, chosen) for raster in rasters)
+
+    def transient(self, raster: Raster, probe: Probe, shift_ps: int = 0) -> Transient:
+        """Return the job of one continuous transient over a raster, all its edges `shift_ps` later."""
+        return Transient(
+            self.decks.raster(raster, probe.saves, shift_ps), f"{self.spec.name} replay",
+            edges_ps(raster.duration_ps) + shift_ps, probe, params=self.told(raster.params),
         )  # fmt: skip
-        return self.farm.as_completed(tasks)
+
+    def sweep(self, raster: Raster, probe: Probe) -> Sweep:
+        """Return the job of the operating points of a raster, the one at reset first."""
+        points = np.vstack([self.spec.reset_inputs, raster.inputs])
+        return Sweep(
+            self.decks.sweep(raster.params, points, probe.saves), f"{self.spec.name} operating points",
+            raster.duration_ps, probe, self.told(raster.params),
+        )  # fmt: skip
+
+    def waveforms(self, raster: Raster) -> Waveforms:
+        """Return the job that keeps all waveforms of a raster, source currents included."""
+        deck = self.decks.raster(raster, self.probe.saves)
+        label = f"{self.spec.name} waveforms"
+        return Waveforms(deck, label, int(raster.duration_ps.sum()), self.told(raster.params))
+
+    def latencies(self, rasters: Iterable[Raster]) -> Iterator[tuple[int, Floats]]:
+        """Yield (place, latency of each step) of rasters of a static circuit, each by a transient."""
+        tasks = (self.transient(raster, self.probe) for raster in rasters)
+        for place, trace, _ in self.queue.as_completed(tasks):
+            yield place, joined([trace.measured], self.spec).latency_s
 
     def provenance(self) -> dict[str, Any]:
         """Return what made the figures."""
         preset = self.spec.solver[self.accuracy]
         return {
-            "backend": "spice", "solver": f"ngspice {self.farm.version}", "circuit": self.spec.name,
+            "backend": "spice", "solver": f"ngspice {self.queue.version}", "circuit": self.spec.name,
             "spec_hash": self.spec.hash, "accuracy": self.accuracy, "preset": preset.model_dump(),
-            "cpu_s": self.farm.cpu_s, "n_jobs": self.farm.n_jobs,
+            "cpu_s": self.queue.cpu_s, "n_jobs": self.queue.n_jobs, "n_cached": self.queue.n_cached,
         }  # fmt: skip
 
-    def _label(self, what: str, params: Floats) -> str:
-        shown = [
-            f"{n}={v:g}" for n, v in zip(self.spec.columns(PortKind.PARAM), params.tolist(), strict=True)
-        ]
-        return f"{self.spec.name} {what} ({', '.join(shown[:6])}{', ...' if len(shown) > 6 else ''})"
+    def told(self, params: Floats) -> str:
+        """Return the first parameters of a unit, for messages."""
+        names = self.spec.columns(PortKind.PARAM)
+        shown = [f"{name}={value:g}" for name, value in zip(names, params.tolist(), strict=True)]
+        return ", ".join(shown[:6]) + (", ..." if len(shown) > 6 else "")
 
 
 class SpiceBank:
@@ -150,26 +183,32 @@ class SpiceBank:
             self._task(unit, inputs[row], int(request.duration_ps[row]))
             for row, unit in enumerate(units.tolist())
         ]
-        distinct = {task.deck: task for task in tasks}
-        answers: list[Trace] = self._bench.farm.map(list(distinct.values()))
-        traces = dict(zip(distinct, answers, strict=True))
-        rows = [traces[task.deck] for task in tasks]
+        rows: list[Trace] = self._bench.queue.map(tasks)
         for unit, trace in zip(units.tolist(), rows, strict=True):
             self._voltages[unit] = trace.voltages
             self._excursions[unit] += int(trace.measured.excursions[0])
         self._held[units] = rest
-        low, high = self.spec.low(PortKind.INPUT), self.spec.high(PortKind.INPUT)
-        self._out_of_range[units] += ((inputs < low) | (inputs > high)).any(axis=1)
+        self._out_of_range[units] += self._outside(inputs)
         return joined([trace.measured for trace in rows], self.spec)
 
-    def replay(self, rasters: list[Raster]) -> list[RasterResult]:
-        """Answer whole rasters, each distinct one by one transient from reset; the bank's own state stays."""
-        distinct = {_key(raster): raster for raster in rasters}
-        keys = list(distinct)
-        results: dict[bytes, RasterResult] = {}
-        for place, trace, _ in self._bench.replay(distinct.values()):
-            results[keys[place]] = raster_result(trace, self.spec)
-        return [results[_key(raster)] for raster in rasters]
+    def replay(
+        self, rasters: list[Raster], progress: Callable[[float], None] = lambda _: None
+    ) -> list[RasterResult]:
+        """Answer whole rasters, each distinct one by one transient from reset; the bank's own state stays.
+
+        In a static circuit each `latency_every`-th raster also runs as a transient, for its latencies.
+        """
+        results: dict[int, RasterResult] = {}
+        timed = range(0, len(rasters), self.spec.latency_every) if self.spec.latency_every else range(0)
+        total = len(rasters) + len(timed)
+        for place, trace, _ in self._bench.replay(rasters):
+            outside = int(self._outside(rasters[place].inputs).sum())
+            results[place] = replace(raster_result(trace, self.spec), out_of_range=outside)
+            progress(len(results) / total)
+        for place, latency_s in self._bench.latencies([rasters[place] for place in timed]):
+            results[timed[place]] = with_latency(results[timed[place]], latency_s)
+            progress(1 - (len(timed) - place - 1) / total)
+        return [results[place] for place in range(len(rasters))]
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:
         """Return inputs out of range, and nodes that left the rails, summed over steps since reset."""
@@ -181,24 +220,34 @@ class SpiceBank:
 
     def close(self) -> None:
         """Stop the workers."""
-        self._bench.farm.close()
+        self._bench.queue.close()
 
     def _solve_rest(self) -> tuple[Floats, Floats]:
         """Return node voltages and outputs at reset, one row per unit."""
         distinct, row_of_unit = np.unique(self.params, axis=0, return_inverse=True)
         points = self._bench.points(distinct)
-        self._nodes = tuple(node for node in points[0] if node not in self._fixed) if points else ()
+        remembers = points and self.spec.kind == "dynamic"
+        self._nodes = tuple(node for node in points[0] if node not in self._fixed) if remembers else ()
         voltages = np.array([[point[node] for node in self._nodes] for point in points])
         outputs = np.array([[point[node] for node in self._probe.outputs] for point in points])
         rows = row_of_unit.reshape(-1)
         return voltages[rows], outputs[rows]
 
-    def _task(self, unit: int, inputs: Floats, duration_ps: int) -> Transient:
-        voltages, held = self._voltages[unit], self._held[unit]
-        deck = self._bench.decks.step(self.params[unit], self._nodes, voltages, held, inputs, duration_ps)
+    def _task(self, unit: int, inputs: Floats, duration_ps: int) -> Task:
+        voltages, held, params = self._voltages[unit], self._held[unit], self.params[unit]
+        told = self._bench.told(params)
         shown = ", ".join(f"{value:g}" for value in inputs[:6])
         label = f"{self.spec.name} step of {duration_ps} ps from {held[:6]} to ({shown})"
-        return Transient(deck, label, np.array([0, duration_ps]), self._probe, self._nodes)
+        if self.spec.kind == "static":
+            deck = self._bench.decks.sweep(params, np.stack([held, inputs]), self._probe.saves)
+            return Sweep(deck, label, np.array([duration_ps]), self._probe, told)
+        deck = self._bench.decks.step(params, self._nodes, voltages, held, inputs, duration_ps)
+        return Transient(deck, label, np.array([0, duration_ps]), self._probe, self._nodes, told)
+
+    def _outside(self, inputs: Floats) -> NDArray[np.bool_]:
+        """Return which rows of inputs leave the declared range, (n,)."""
+        low, high = self.spec.low(PortKind.INPUT), self.spec.high(PortKind.INPUT)
+        return np.asarray(((inputs < low) | (inputs > high)).any(axis=1))
 
     def _check(self, request: StepInput) -> None:
         """Raise ContractError for a request that no engine may make."""
@@ -229,7 +278,7 @@ def joined(parts: Sequence[Measured], spec: CircuitSpec) -> StepResult:
     return StepResult(
         outputs=np.concatenate([np.zeros((0, n_out)), *(part.outputs for part in parts)]),
         state=np.concatenate([np.zeros((0, n_state)), *(part.state for part in parts)]),
-        fired=~np.isnan(latency),
+        fired=np.concatenate([np.zeros(0, np.bool_), *(part.fired.any(axis=0) for part in parts)]),
         supply_j=energy[0],
         input_j=energy[1],
         latency_s=latency,
@@ -238,10 +287,16 @@ def joined(parts: Sequence[Measured], spec: CircuitSpec) -> StepResult:
 
 def raster_result(trace: Trace, spec: CircuitSpec) -> RasterResult:
     """Return a replayed raster as rows of steps."""
-    return RasterResult(trace.start_state, trace.start_outputs, joined([trace.measured], spec))
+    return RasterResult(
+        trace.start_state,
+        trace.start_outputs,
+        joined([trace.measured], spec),
+        rail_excursions=int(trace.measured.excursions.sum()),
+    )
 
 
-def _key(raster: Raster) -> bytes:
-    """Return what makes two rasters equal; silent units of a layer share one transient."""
-    parts = (raster.params, raster.duration_ps, raster.inputs, raster.idle)
-    return b"".join(part.tobytes() for part in parts)
+def with_latency(result: RasterResult, latency_s: Floats) -> RasterResult:
+    """Return the same with the latencies that a transient measured, where something fired; latency_s (n,)."""
+    fired = result.steps.fired
+    steps = replace(result.steps, latency_s=np.where(fired, latency_s, np.nan))
+    return replace(result, steps=steps)

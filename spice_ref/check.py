@@ -8,10 +8,10 @@ import numpy as np
 from simcore.bank import Floats, Raster
 from simcore.spec import CircuitSpec, Detector, PortKind
 from spice_ref.bank import Bench
-from spice_ref.farm import Farm
 from spice_ref.measure import Measured, Probe
 from spice_ref.netlist import SOURCES, Element, source_class
 from spice_ref.probe import branch
+from spice_ref.queue import open_queue
 from spice_ref.stimuli import KINDS, draw_raster
 
 OFFSETS_V = (0.0, -0.1, 0.1)
@@ -79,8 +79,8 @@ def check_circuit(
     Raises CircuitError where manifest and netlist do not fit, SolverError where ngspice fails; broken rules
     are the report's `problems`.
     """
-    with Farm(workers) as farm:
-        bench = Bench(spec, accuracy, farm)
+    with open_queue(workers) as queue:
+        bench = Bench(spec, accuracy, queue)
         sources = tuple(element for element in bench.elements if element.kind in SOURCES)
         probe = _probe(bench.probe, sources)
         drawn = [draw_raster(spec, run, steps, seed, kind) for kind in KINDS for run in range(runs)]

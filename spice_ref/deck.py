@@ -14,6 +14,8 @@ from simcore.errors import CircuitError
 from simcore.spec import CircuitSpec, PortKind
 from spice_ref.netlist import check_interface, pin_names, render, strip
 
+SWEPT = "simcore_point"
+"""Node of the source that a sweep of operating points counts with."""
 Points = list[tuple[int, float]]
 """Corners (ps, value) of a piecewise linear stimulus, its first one at 0."""
 
@@ -57,17 +59,28 @@ class Decks:
         start = " ".join(f"v({name})={value!r}" for name, value in zip(nodes, voltages.tolist(), strict=True))
         return self._deck(params, corners, [f".ic {start}", self._tran(duration_ps)])
 
-    def raster(self, raster: Raster, extra_saves: Sequence[str] = ()) -> str:
-        """Return the deck of one continuous transient over a whole raster."""
-        edges = edges_ps(raster.duration_ps)
+    def raster(self, raster: Raster, extra_saves: Sequence[str] = (), shift_ps: int = 0) -> str:
+        """Return the deck of one continuous transient over a whole raster, all its edges `shift_ps` later."""
+        edges = edges_ps(raster.duration_ps) + shift_ps
         corners: list[Points] = []
         for shape, values in zip(self._shapes, raster.inputs.T.tolist(), strict=True):
             points: Points = [(0, shape.reset)]
             for edge, value, idle in zip(edges.tolist(), values, raster.idle.tolist(), strict=False):
                 shape.drive(points, edge, shape.rest(value) if idle else value)
             corners.append(points)
-        save = [f".save all {' '.join(extra_saves)}"] if extra_saves else []
-        return self._deck(raster.params, corners, [*save, self._tran(int(edges[-1]))])
+        return self._deck(raster.params, corners, [*_save(extra_saves), self._tran(int(edges[-1]))])
+
+    def sweep(self, params: Floats, points: Floats, extra_saves: Sequence[str] = ()) -> str:
+        """Return the deck of one operating point after the other, points (n, n_in) with n of at least 2.
+
+        All inputs follow one swept source, so that each point starts from the solution of the one before.
+        """
+        lines = [f"v_{SWEPT} {SWEPT} 0 0"]
+        for name, values in zip(self._inputs, points.T.tolist(), strict=True):
+            corners = ", ".join(f"{place}, {value!r}" for place, value in enumerate(values))
+            lines.append(f"b_{name} {name} 0 v=pwl(v({SWEPT}), {corners})")
+        analysis = f".dc v_{SWEPT} 0 {len(points) - 1} 1"
+        return self._written(params, lines, [*_save(extra_saves), analysis])
 
     def rested(self, inputs: Floats) -> Floats:
         """Return what an idle step applies: held levels, and pulses at reset; (n, n_in)."""
@@ -78,12 +91,15 @@ class Decks:
         return f".tran {self._preset.tstep_ps}e-12 {stop_ps}e-12 0 {self._preset.tmax_ps}e-12"
 
     def _deck(self, params: Floats, corners: Sequence[Points], tail: Sequence[str]) -> str:
+        sources = [_source(name, points) for name, points in zip(self._inputs, corners, strict=True)]
+        return self._written(params, sources, tail)
+
+    def _written(self, params: Floats, sources: Sequence[str], tail: Sequence[str]) -> str:
         values = " ".join(
             f"{name}={value!r}" for name, value in zip(self._params, params.tolist(), strict=True)
         )
-        lines = [f"x0 {' '.join(self._pins)} {self._spec.subckt} {values}"]
-        lines += [_source(name, points) for name, points in zip(self._inputs, corners, strict=True)]
-        return self._head + "\n".join([*lines, *tail, ".end"])
+        instance = f"x0 {' '.join(self._pins)} {self._spec.subckt} {values}"
+        return self._head + "\n".join([instance, *sources, *tail, ".end"])
 
 
 class _Shape:
@@ -123,6 +139,10 @@ class _Shape:
 def edges_ps(duration_ps: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the clock edges that bound consecutive steps, (n + 1,), the first at 0."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(duration_ps)])
+
+
+def _save(extra: Sequence[str]) -> list[str]:
+    return [f".save all {' '.join(extra)}"] if extra else []
 
 
 def _source(column: str, points: Points) -> str:

@@ -1,20 +1,17 @@
-"""A farm of solver processes: tasks in, answers out; crashed and hung workers are replaced, tasks retried."""
+"""A farm of solver processes: tasks in, outcomes out; lost workers are replaced and their tasks retried."""
 
 import contextlib
-import hashlib
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-from platformdirs import user_cache_path
 
 from simcore.errors import SolverError
 from spice_ref.tasks import Task
@@ -36,31 +33,37 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Farm:
-    """Up to `workers` solver processes, started when there is work; owned by one bank or recording."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one task: a value, or the reason why there is none."""
 
-    def __init__(self, workers: int = 0, timeout_s: float = 120.0, failed: Path | None = None) -> None:
-        """0 workers means all cores; the deck of a failed task is saved in the folder `failed`."""
+    place: int
+    """Its place in the order of the tasks."""
+    value: Any
+    cpu_s: float = 0.0
+    failure: str | None = None
+
+
+class Farm:
+    """Up to `workers` solver processes of this machine, started when there is work."""
+
+    def __init__(self, workers: int = 0, timeout_s: float = 120.0) -> None:
+        """0 workers means all cores; `timeout_s` is the wall time of a job per 500 ns, 500 ns at least."""
         self._limit = workers or n_cores()
         self._timeout_s = timeout_s
-        self._failed = failed or user_cache_path("simcore") / "failed"
         self._workers: list[_Worker] = []
-        self.cpu_s = 0.0
-        """Solver CPU seconds so far, added up over jobs."""
-        self.n_jobs = 0
-        """Jobs answered so far."""
-        self.version: str | None = None
-        """ngspice's version, once a worker has told it."""
+        self._version: str | None = None
 
-    def map(self, tasks: Sequence[Task]) -> list[Any]:
-        """Return the answers in the order of the tasks; raises SolverError at the first that fails."""
-        answers: dict[int, Any] = {}
-        for place, value, _ in self.as_completed(tasks):
-            answers[place] = value
-        return [answers[place] for place in range(len(answers))]
+    @property
+    def version(self) -> str:
+        """ngspice's version, told by a worker; raises SolverError where none starts."""
+        if self._version is None:
+            self._idle_worker().greet(self)
+        assert self._version is not None
+        return self._version
 
-    def as_completed(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Any, float]]:
-        """Yield (place in the order, answer, CPU s) as they come; tasks are taken as workers get free."""
+    def as_completed(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Yield outcomes as they come, failures among them; tasks are taken as workers get free."""
         source = iter(enumerate(tasks))
         retries: deque[Job] = deque()
         try:
@@ -103,7 +106,7 @@ class Farm:
         self._workers.append(_Worker())
         return self._workers[-1]
 
-    def _collect(self, retries: deque[Job]) -> Iterator[tuple[int, Any, float]]:
+    def _collect(self, retries: deque[Job]) -> Iterator[Outcome]:
         """Wait for answers, crashes or time-outs of the busy workers."""
         busy = {worker.pipe: worker for worker in self._workers if worker.job}
         first = min(worker.deadline for worker in busy.values())
@@ -111,52 +114,44 @@ class Farm:
             worker = busy.pop(pipe)  # type: ignore[call-overload]
             answer = worker.take()
             if answer is None:
-                self._retry(worker, "its worker process crashed", retries)
+                yield from self._retry(worker, "its worker process crashed", retries)
             elif worker.version is None:
-                self._started(worker, answer)
+                self.started(worker, answer)
             else:
                 yield self._finished(worker, answer)
         for worker in busy.values():
             if time.monotonic() >= worker.deadline:
-                self._retry(worker, f"no answer within {worker.allowed_s:.3g} s", retries)
+                yield from self._retry(worker, f"no answer within {worker.allowed_s:.3g} s", retries)
 
-    def _started(self, worker: "_Worker", hello: Answer) -> None:
-        if hello.failure is not None:
-            raise SolverError(hello.failure)
-        worker.version = self.version = hello.value
+    def started(self, worker: "_Worker", hello: Answer | None) -> None:
+        """Take a worker's first answer; raises SolverError where it could not load ngspice."""
+        if hello is None or hello.failure is not None:
+            reason = (
+                hello.failure if hello else "the solver process does not start; look with `simcore doctor`"
+            )
+            raise SolverError(str(reason))
+        worker.version = self._version = hello.value
         worker.start_clock()
 
-    def _finished(self, worker: "_Worker", answer: Answer) -> tuple[int, Any, float]:
+    def _finished(self, worker: "_Worker", answer: Answer) -> Outcome:
         assert worker.job is not None
-        place, task, _ = worker.job
-        self.cpu_s += answer.cpu_s
+        place = worker.job[0]
+        worker.job = None
         if answer.failure is not None:
             self._discard(worker)
-            raise SolverError(self._told(task, answer.failure))
-        worker.job = None
-        self.n_jobs += 1
-        return place, answer.value, answer.cpu_s
+        return Outcome(place, answer.value, answer.cpu_s, answer.failure)
 
-    def _retry(self, worker: "_Worker", reason: str, retries: deque[Job]) -> None:
+    def _retry(self, worker: "_Worker", reason: str, retries: deque[Job]) -> Iterator[Outcome]:
+        """Give the job of a lost worker to another one; its failure where that was tried often enough."""
         assert worker.job is not None
         place, task, tries = worker.job
         self._discard(worker)
         if worker.version is None and tries == RETRIES:
             raise SolverError(f"the solver process does not start: {reason}; look with `simcore doctor`")
         if tries == RETRIES:
-            raise SolverError(self._told(task, f"{reason}, {tries + 1} times"))
-        retries.append((place, task, tries + 1))
-
-    def _told(self, task: Task, reason: str) -> str:
-        """Describe a failed task and save its deck."""
-        deck = self._failed / f"{hashlib.sha256(task.deck.encode()).hexdigest()[:16]}.cir"
-        try:
-            deck.parent.mkdir(parents=True, exist_ok=True)
-            deck.write_text(task.deck, encoding="utf-8")
-            where = f"deck saved as {deck}"
-        except OSError as error:
-            where = f"deck not saved: {error}"
-        return f"{task.label}: {reason}; {where}"
+            yield Outcome(place, None, failure=f"{reason}, {tries + 1} times")
+        else:
+            retries.append((place, task, tries + 1))
 
     def _discard(self, worker: "_Worker") -> None:
         self._workers.remove(worker)
@@ -193,6 +188,13 @@ class _Worker:
             self.start_clock()
         with contextlib.suppress(OSError):
             self.pipe.send(job[1])
+
+    def greet(self, farm: Farm) -> None:
+        """Wait for the first answer of a worker that has no job yet."""
+        if self.version is None:
+            if not self.pipe.poll(START_S):
+                raise SolverError(f"the solver process does not start within {START_S:g} s")
+            farm.started(self, self.take())
 
     def start_clock(self) -> None:
         """Begin to count the time of the job."""

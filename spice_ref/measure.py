@@ -4,6 +4,7 @@ Energy: power that each source element delivers, -(v+ - v-) i, trapezoid over th
 the cumulative energy interpolated at the edges. Outputs are sampled 1 ps before the edge that ends a step.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,13 @@ class Probe:
     """Nodes fixed by sources, which cannot leave the rails."""
 
     @property
+    def text(self) -> str:
+        """All of it, as text that is the same in each process."""
+        detectors = [[node, detector.model_dump()] for node, detector in self.detectors]
+        parts = [self.groups, self.outputs, self.states, detectors, self.rails, sorted(self.free)]
+        return json.dumps(parts)
+
+    @property
     def saves(self) -> tuple[str, ...]:
         """Vectors that ngspice keeps only on request."""
         return tuple(name for group in self.groups for name, _, _ in group if name.startswith("@"))
@@ -59,6 +67,8 @@ class Measured:
     """(n, n_out)"""
     state: Floats
     """(n, n_state)"""
+    fired: NDArray[np.bool_]
+    """(n_detectors, n) whether there was an event."""
     latency_s: Floats
     """(n_detectors, n) from the start of the step to the event, NaN where there was none."""
     excursions: NDArray[np.int64]
@@ -70,12 +80,14 @@ def measure(probe: Probe, vectors: Mapping[str, Floats], edges_ps: NDArray[np.in
     time = vectors["time"]
     edges = edges_ps / PS_PER_S
     samples = (edges_ps[1:] - SAMPLE_BEFORE_EDGE_PS) / PS_PER_S
-    latency = [_latencies(time, vectors[node], edges, samples, found) for node, found in probe.detectors]
+    found = [_latencies(time, vectors[node], edges, samples, detector) for node, detector in probe.detectors]
+    latency = np.array(found).reshape(len(found), len(samples))
     return Measured(
         energy_j=np.array([_energy(vectors, group, edges) for group in probe.groups]),
         outputs=_at(vectors, probe.outputs, samples),
         state=_at(vectors, probe.states, edges[1:]),
-        latency_s=np.array(latency).reshape(len(latency), len(samples)),
+        fired=~np.isnan(latency),
+        latency_s=latency,
         excursions=_excursions(probe, vectors, edges),
     )
 

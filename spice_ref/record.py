@@ -1,13 +1,13 @@
-"""Records a data set: random rasters of a circuit, replayed on ngspice, appended run by run."""
+"""Records a data set: random rasters of a circuit, replayed on ngspice, appended in the order of the runs."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from simcore.bank import Raster
+from simcore.bank import Floats, Raster, RasterResult
 from simcore.recording import Recording
 from simcore.spec import CircuitSpec
-from spice_ref.bank import Bench, raster_result
-from spice_ref.farm import Farm
+from spice_ref.bank import Bench, raster_result, with_latency
+from spice_ref.queue import open_queue
 from spice_ref.stimuli import draw_raster
 
 Progress = Callable[[float], None]
@@ -24,38 +24,79 @@ def record(
     workers: int = 0,
     accuracy: str = "std",
     kind: str | None = None,
-    progress: Progress | None = None,
+    cluster: str | None = None,
+    cache: str = "auto",
+    progress: Progress = lambda _: None,
 ) -> None:
     """Record runs 0..runs-1 into `out`; runs that the file already holds are skipped.
 
     `kind` draws the missing runs from one kind of stimulus instead of all in turn (see `stimuli.KINDS`).
-    Run i depends on (seed, i, steps, accuracy, kind) alone: any number of workers, and any interruption,
-    give the same rows. Raises DatasetError where `out` holds another circuit, SolverError where a run fails.
+    Run i depends on (seed, i, steps, accuracy, kind) alone: any number of workers, a cluster, and any
+    interruption give the same rows in the same order. Finished runs are cached until their turn comes. Raises
+    DatasetError where `out` holds another circuit; SolverError with a triage of the runs that failed, when
+    all others are in the file.
     """
-    with Farm(workers) as farm:
-        bench = Bench(spec, accuracy, farm)
+    with open_queue(workers, cluster=cluster, cache=cache) as queue:
+        bench = Bench(spec, accuracy, queue)
         provenance = bench.provenance() | {"seed": seed, "steps": steps}
         with Recording(out, spec, provenance) as recording:
             done = recording.done()
             missing = [run for run in range(runs) if run not in done]
-            drawn: dict[int, tuple[str, Raster]] = {}
-            answers = bench.replay(_drawn(spec, missing, steps, seed, kind, drawn))
-            for count, (place, trace, cpu_s) in enumerate(answers, 1):
-                kind, raster = drawn.pop(place)
-                recording.append(missing[place], kind, raster, raster_result(trace, spec), cpu_s)
-                if progress is not None:
-                    progress((runs - len(missing) + count) / runs)
+            progress(1 - len(missing) / runs)
+            rows = _InOrder(spec, recording, missing, _latencies(bench, missing, steps, seed, kind))
+            try:
+                for place, trace, cpu_s in bench.replay(rows.draw(steps, seed, kind)):
+                    rows.add(place, raster_result(trace, spec), cpu_s)
+                    progress(1 - (len(missing) - rows.n_answered) / runs)
+            finally:
+                rows.flush()
 
 
-def _drawn(
-    spec: CircuitSpec,
-    missing: list[int],
-    steps: int,
-    seed: int,
-    kind: str | None,
-    drawn: dict[int, tuple[str, Raster]],
-) -> Iterator[Raster]:
-    """Yield the rasters of the missing runs and remember each until it comes back."""
-    for place, run in enumerate(missing):
-        drawn[place] = draw_raster(spec, run, steps, seed, kind)
-        yield drawn[place][1]
+def _latencies(
+    bench: Bench, missing: list[int], steps: int, seed: int, kind: str | None
+) -> dict[int, Floats]:
+    """Return the latencies of each `latency_every`-th run of a static circuit."""
+    every = bench.spec.latency_every
+    timed = [run for run in missing if every and run % every == 0]
+    rasters = (draw_raster(bench.spec, run, steps, seed, kind)[1] for run in timed)
+    return {timed[place]: latency_s for place, latency_s in bench.latencies(rasters)}
+
+
+class _InOrder:
+    """Appends runs in their order, though they are answered in another one."""
+
+    def __init__(
+        self, spec: CircuitSpec, recording: Recording, runs: list[int], latencies: dict[int, Floats]
+    ) -> None:
+        self._spec = spec
+        self._recording = recording
+        self._runs = runs
+        self._latencies = latencies
+        self._drawn: dict[int, tuple[str, Raster]] = {}
+        self._waiting: dict[int, tuple[RasterResult, float]] = {}
+        self._next = 0
+        self.n_answered = 0
+
+    def draw(self, steps: int, seed: int, kind: str | None) -> Iterator[Raster]:
+        """Yield the rasters of the runs and remember each until its answer is appended."""
+        for place, run in enumerate(self._runs):
+            self._drawn[place] = draw_raster(self._spec, run, steps, seed, kind)
+            yield self._drawn[place][1]
+
+    def add(self, place: int, result: RasterResult, cpu_s: float) -> None:
+        """Take the answer of one run and append what is next."""
+        latency_s = self._latencies.get(self._runs[place])
+        self._waiting[place] = result if latency_s is None else with_latency(result, latency_s), cpu_s
+        self.n_answered += 1
+        while self._next in self._waiting:
+            self._append(self._next)
+            self._next += 1
+
+    def flush(self) -> None:
+        """Append what still waits for a run that failed, or for one that was interrupted."""
+        for place in sorted(self._waiting):
+            self._append(place)
+
+    def _append(self, place: int) -> None:
+        kind, raster = self._drawn.pop(place)
+        self._recording.append(self._runs[place], kind, raster, *self._waiting.pop(place))

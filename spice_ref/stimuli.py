@@ -141,13 +141,26 @@ def _sigmoid(spec: CircuitSpec, rng: np.random.Generator) -> Floats:
 
 
 def _sparsely(spec: CircuitSpec, density: float, draw: Draw) -> Draw:
-    """Keep the columns that are not drawn active at reset (one at least is active), and all in range."""
+    """Keep the columns that are not drawn active at reset (one at least is active), and all in range.
+
+    An active digital column takes one of its values other than the one at reset.
+    """
+    ports = [port for port in spec.of(PortKind.INPUT) for _ in port.columns]
+    digital = [
+        (i, [value for value in port.values if value != port.reset] or list(port.values))
+        for i, port in enumerate(ports)
+        if port.values
+    ]
     low, high, rest = spec.low(PortKind.INPUT), spec.high(PortKind.INPUT), spec.reset_inputs
 
     def drawn(rng: np.random.Generator) -> Floats:
         active = rng.random(len(low)) < density
         active[rng.integers(len(low))] = True
-        return np.where(active, np.clip(draw(rng), low, high), rest)
+        values = np.where(active, np.clip(draw(rng), low, high), rest)
+        for i, others in digital:
+            if active[i]:
+                values[i] = rng.choice(others)
+        return values
 
     return drawn
 

@@ -1,7 +1,8 @@
 """The back end `surrogate`: a bank of units that an ONNX bundle answers."""
 
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -98,26 +99,41 @@ class SurrogateBank:
         """Overwrite the outputs that the swing of a settled output counts from."""
         self._outputs[units] = outputs
 
-    def replay(self, rasters: list[Raster]) -> list[RasterResult]:
-        """Step each raster as a unit of its own, all together, from reset."""
+    def replay(
+        self, rasters: list[Raster], progress: Callable[[float], None] = lambda _: None
+    ) -> list[RasterResult]:
+        """Step each raster as a unit of its own from reset: row j of all of them in one call."""
         bank = SurrogateBank(self._bundle, self.spec, np.stack([raster.params for raster in rasters]))
         reset_state, reset_outputs = bank._state.copy(), bank._outputs.copy()
-        steps: list[list[StepResult]] = [[] for _ in rasters]
         lengths = np.array([len(raster.duration_ps) for raster in rasters])
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        duration = np.concatenate([raster.duration_ps for raster in rasters])
+        inputs = np.concatenate([raster.inputs for raster in rasters])
+        idle = np.concatenate([raster.idle for raster in rasters])
+        columns: dict[str, NDArray[Any]] = {}
         for step in range(int(lengths.max())):
-            for idle in (False, True):
-                units = np.array(
-                    [u for u in np.flatnonzero(lengths > step) if rasters[u].idle[step] == idle],
-                    dtype=np.int64,
-                )
-                if len(units):
-                    duration = np.array([rasters[u].duration_ps[step] for u in units])
-                    inputs = np.stack([rasters[u].inputs[step] for u in units])
-                    result = bank.step(StepInput(units, duration, inputs, idle))
-                    for row, unit in enumerate(units):
-                        steps[unit].append(_row(result, row))
+            units = np.flatnonzero(lengths > step)
+            for rest in (False, True):
+                some = units[idle[starts[units] + step] == rest]
+                rows = starts[some] + step
+                if len(rows):
+                    result = bank.step(StepInput(some, duration[rows], inputs[rows], rest))
+                    for name in StepResult.__slots__:
+                        values = getattr(result, name)
+                        column = columns.setdefault(
+                            name, np.empty((len(idle), *values.shape[1:]), values.dtype)
+                        )
+                        column[rows] = values
+            progress((step + 1) / lengths.max())
         self._cpu_s += bank._cpu_s
-        return [RasterResult(reset_state[u], reset_outputs[u], _joined(rows)) for u, rows in enumerate(steps)]
+        return [
+            RasterResult(
+                reset_state[unit], reset_outputs[unit],
+                StepResult(**{name: column[start:end] for name, column in columns.items()}),
+                out_of_range=int(bank._out_of_range[unit]),
+            )
+            for unit, (start, end) in enumerate(itertools.pairwise(starts.tolist()))
+        ]  # fmt: skip
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:
         """Return steps that began outside the training range, per unit; a model has no rails."""
@@ -167,11 +183,3 @@ def _limits(bundle: SurrogateBundle, graph: str) -> tuple[NDArray[np.float32], N
     low, high = (np.array(bound) for bound in (bundle.info.ranges[graph].low, bundle.info.ranges[graph].high))
     margin = RANGE_TOLERANCE * (high - low) + 1e-6 * np.maximum(np.abs(low), np.abs(high))
     return (low - margin).astype(np.float32), (high + margin).astype(np.float32)
-
-
-def _row(result: StepResult, row: int) -> StepResult:
-    return StepResult(**{name: getattr(result, name)[row] for name in result.__slots__})
-
-
-def _joined(rows: list[StepResult]) -> StepResult:
-    return StepResult(**{name: np.stack([getattr(row, name) for row in rows]) for name in rows[0].__slots__})

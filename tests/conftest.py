@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,12 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def no_cache_but_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep stored solver results of one test, and of the user, out of the others."""
+    monkeypatch.setenv("SIMCORE_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

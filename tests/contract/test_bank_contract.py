@@ -20,8 +20,13 @@ from simcore.manifest import load_circuit
 from simcore.spec import CircuitSpec, PortKind
 
 N_UNITS, N_STEPS = 3, 4
-WORKERS = {"spice": {"workers": 2}}
+WORKERS = {"spice": {"workers": 2, "cache": "off"}}
 """Options that keep the tests small; no back end needs any."""
+SHIPPED = {
+    *((backend, circuit) for backend in ("ideal", "surrogate") for circuit in ("lif_neuron", "crossbar_row")),
+    *(("spice", circuit) for circuit in ("lif_neuron", "crossbar_row", "comparator")),
+}
+"""What must open; another circuit may have no bundle or closed form yet."""
 MERGE_TOLERANCE = {"ideal": (1e-9, 1e-9), "spice": (0.02, 0.02), "surrogate": (0.1, 0.2)}
 """Back end -> share of the port's range, share of the idle energy: its own error, see 'Merging'."""
 MERGED_PERIODS = 4
@@ -60,7 +65,13 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
         opened.append(bank)
         return bank
 
-    yield Case(backend, spec, open_bank, open_bank())
+    try:
+        bank = open_bank()
+    except UserError as error:
+        if (backend, circuit) in SHIPPED:
+            raise
+        pytest.skip(f"{backend} has nothing for {circuit}: {str(error)[:80]}")
+    yield Case(backend, spec, open_bank, bank)
     for bank in opened:
         bank.close()
 

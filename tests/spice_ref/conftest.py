@@ -35,7 +35,7 @@ def opened(tmp_path: Path) -> Iterator[OpenBank]:
 
     def open_one(spec: CircuitSpec, params: Floats | None = None, **options: Any) -> SpiceBank:
         rows = spec.default_params[None] if params is None else params
-        table = {"workers": 1, "failed_dir": str(tmp_path / "failed"), **options}
+        table = {"workers": 1, "cache": "off", "failed_dir": str(tmp_path / "failed"), **options}
         banks.append(open_bank(BankRequest(spec, rows, table)))
         return banks[-1]
 

@@ -17,6 +17,7 @@ class LastValue:
     duration_ps: int
     vector: str
     label: str = "last value"
+    params: str = ""
 
     def run(self, solver: Solver) -> float:
         return float(solver.run(self.deck, self.duration_ps / PS_PER_S)[self.vector][-1])
@@ -29,6 +30,7 @@ class Die:
     mark: Path | None = None
     deck: str = "* a deck"
     label: str = "a task that kills its worker"
+    params: str = ""
     duration_ps: int = 0
 
     def run(self, solver: Solver) -> str:
@@ -46,6 +48,7 @@ class Sleep:
     seconds: float
     deck: str = "* a deck"
     label: str = "a task that hangs"
+    params: str = ""
     duration_ps: int = 0
 
     def run(self, solver: Solver) -> int:

@@ -10,7 +10,7 @@ from simcore.errors import ContractError, ScenarioError
 from simcore.spec import CircuitSpec
 from spice_ref.bank import SpiceBank
 from spice_ref.deck import Decks
-from spice_ref.farm import Farm
+from spice_ref.queue import open_queue
 from spice_ref.stimuli import draw_raster
 from tests.spice_ref.drive import driven, step_one
 from tests.spice_ref.tasks import LastValue
@@ -114,8 +114,8 @@ def test_replay_agrees_with_an_integrator_in_the_deck(lif: CircuitSpec, opened: 
         "bint 0 joule i=-v(x0.vdd)*i(v.x0.vdd)-v(x0.vrx)*i(v.x0.vrx)\ncint joule 0 1p\n.ic v(joule)=0\n"
     )
     deck = Decks(lif, "std").raster(raster).replace("\n.tran", f"\n{integrator}.tran")
-    with Farm(1) as farm:
-        (picojoule,) = farm.map([LastValue(deck, int(raster.duration_ps.sum()), "joule")])
+    with open_queue(1, cache="off") as queue:
+        (picojoule,) = queue.map([LastValue(deck, int(raster.duration_ps.sum()), "joule")])
     assert picojoule * 1e-12 == pytest.approx(result.steps.supply_j.sum(), rel=0.005)
 
 

@@ -1,0 +1,169 @@
+"""Stored answers of solver jobs: one small HDF5 file per job, named by the hash of all that it depends on.
+
+A file is written whole beside its place and then renamed, so that a kill loses at most the job in flight, a
+reader never sees half an entry, and any number of processes may share a folder. The hash covers deck (models,
+stimuli and options are in it), what is read off, ngspice's version and the format. Layout of an entry: arrays
+of the answer; attributes `schema`, `label`, `cpu_s` (solver seconds that the answer took), `checksum`.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from platformdirs import user_cache_path
+
+from spice_ref.tasks import Arrays, Storable
+
+SCHEMA = 1
+"""Raised whenever the meaning of an entry changes, what is measured from the raw vectors included."""
+CACHE_ENV = "SIMCORE_CACHE"
+"""Environment variable: folder of the cache, else `simcore/spice` in the user's cache folder."""
+log = logging.getLogger("simcore.cache")
+
+
+def default_folder() -> Path:
+    """Return where answers are stored if nobody says otherwise."""
+    named = os.environ.get(CACHE_ENV)
+    return Path(named).expanduser() if named else user_cache_path("simcore") / "spice"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored file."""
+
+    path: Path
+    size: int
+    used: float
+    """Time of its last use, seconds since the epoch."""
+
+
+class Cache:
+    """The answers of one version of the solver in one folder."""
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self.folder = folder
+        self._version = version
+        self._writes = True
+
+    @classmethod
+    def at(cls, where: str, base: Path, version: str) -> Self | None:
+        """Return the cache that an option names: `auto`, `off`, or a folder that is relative to `base`."""
+        if where == "off":
+            return None
+        return cls(default_folder() if where == "auto" else base / Path(where).expanduser(), version)
+
+    def get(self, task: Storable) -> tuple[Any, float] | None:
+        """Return answer and CPU seconds, None if there is none; a damaged entry is dropped with a warning."""
+        path = self._path(task)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("cannot read the cached result %s: %s; it is computed again", path, error)
+            return None
+        try:
+            arrays, cpu_s = _read(data)
+            answer = task.unpack(arrays)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            log.warning("damaged cached result %s dropped (%s); it is computed again", path, error)
+            path.unlink(missing_ok=True)
+            return None
+        os.utime(path)
+        return answer, cpu_s
+
+    def put(self, task: Storable, answer: Any, cpu_s: float) -> None:
+        """Store an answer; where that cannot be done a warning is given once, and nothing else is lost."""
+        if not self._writes:
+            return
+        path = self._path(task)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(_image(task.pack(answer), task.label, cpu_s))
+            partial.replace(path)
+        except OSError as error:
+            self._writes = False
+            log.warning("cannot write to the cache %s (%s); results go on without it", self.folder, error)
+            if partial.exists():
+                partial.unlink(missing_ok=True)
+
+    def _path(self, task: Storable) -> Path:
+        parts = (str(SCHEMA), self._version, type(task).__name__, task.reads, task.deck)
+        key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return self.folder / key[:2] / f"{key[2:]}.h5"
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    """Yield what a cache folder holds, files that a kill left half written among it."""
+    for path in folder.glob("??/*.h5*"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue  # another process pruned it
+        yield Entry(path, status.st_size, status.st_mtime)
+
+
+def prune(folder: Path, max_bytes: int | None = None, max_age_s: float | None = None) -> tuple[int, int]:
+    """Delete the least recently used entries above `max_bytes`, and those older than `max_age_s`.
+
+    Without a limit all are deleted. Returns how many entries and bytes went.
+    """
+    found = sorted(entries(folder), key=lambda entry: entry.used)
+    total, now = sum(entry.size for entry in found), time.time()
+    gone = freed = 0
+    for entry in found:
+        is_old = max_age_s is not None and now - entry.used > max_age_s
+        is_much = max_bytes is not None and total - freed > max_bytes
+        if is_old or is_much or (max_bytes is None and max_age_s is None):
+            entry.path.unlink(missing_ok=True)
+            gone, freed = gone + 1, freed + entry.size
+    return gone, freed
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much room the disk of a cache folder has."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _image(arrays: Arrays, label: str, cpu_s: float) -> bytes:
+    """Return an entry as the bytes of an HDF5 file."""
+    with h5py.File("entry", "w", driver="core", backing_store=False, libver="latest") as file:
+        for name, values in arrays.items():
+            file.create_dataset(name, data=values)
+        file.attrs.update(
+            {"schema": SCHEMA, "label": label, "cpu_s": cpu_s, "checksum": _checksum(arrays, cpu_s)}
+        )
+        file.flush()
+        image: bytes = file.id.get_file_image()
+        return image
+
+
+def _read(data: bytes) -> tuple[Arrays, float]:
+    """Return arrays and CPU seconds of an entry; raises ValueError where the checksum does not fit."""
+    with h5py.File(io.BytesIO(data)) as file:
+        arrays = {name: dataset[()] for name, dataset in file.items()}
+        cpu_s = float(file.attrs["cpu_s"])
+        if file.attrs["checksum"] != _checksum(arrays, cpu_s):
+            raise ValueError("its checksum does not fit")
+        return arrays, cpu_s
+
+
+def _checksum(arrays: Arrays, cpu_s: float) -> str:
+    digest = hashlib.sha256(repr(cpu_s).encode())
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
