@@ -96,7 +96,7 @@ def open_banks(scenario: Scenario, layers: tuple[Layer, ...], n_lanes: int) -> l
         for (circuit, backend), members in groups.items():
             spec = circuit_of(scenario, circuit)
             _all_effective(scenario, circuit, members)
-            params = [np.tile(_params(scenario, layer, spec), (n_lanes, 1)) for layer in members]
+            params = [np.tile(unit_params(scenario, layer, spec), (n_lanes, 1)) for layer in members]
             request = BankRequest(
                 spec, np.vstack(params), scenario.backend.options(backend), Path(scenario.base)
             )
@@ -134,7 +134,8 @@ def _same_period(slots: list[BankSlot]) -> None:
         raise ScenarioError(f"the circuits of a network must share one clock period, got (ps) {periods}")
 
 
-def _params(scenario: Scenario, layer: Layer, spec: CircuitSpec) -> Floats:
+def unit_params(scenario: Scenario, layer: Layer, spec: CircuitSpec) -> Floats:
+    """Return the parameters of each unit of a layer, (n_units, n_param); raises ScenarioError."""
     values = np.tile(spec.default_params, (layer.n_units, 1))
     circuit = scenario.circuits.get(layer.circuit, CircuitConfig())
     config = scenario.layers.get(layer.name)

@@ -106,6 +106,10 @@ class Raster:
     idle: NDArray[np.bool_]
     """(n,)"""
 
+    def take(self, rows: slice) -> "Raster":
+        """Return some steps in a row; from reset, if they are not the first."""
+        return Raster(self.params, self.duration_ps[rows], self.inputs[rows], self.idle[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class RasterResult:

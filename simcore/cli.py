@@ -1,6 +1,7 @@
 """The command line: `simcore run | compare | report | circuit | surrogate | doctor`."""
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -19,6 +20,7 @@ from simcore.scenario import Scenario, load_scenario
 from simcore.summary_tables import error_tables, layer_tables
 from simcore.terminal import console, progress_bar
 from simcore.units import percent, si
+from simcore.waves import parse_choice, write_waves
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +35,16 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key: architecture.options.steps=50."),
 ]
+ClusterOption = Annotated[
+    str | None, typer.Option(help="Dask scheduler that runs the ngspice jobs: tcp://HOST:8786.")
+]
+WavesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LAYER:UNITS[@SAMPLE]",
+        help="With --trace: waveforms of units by ngspice, raw and VCD: hidden:0,5 or output:3@7.",
+    ),
+]
 OutOption = Annotated[Path | None, typer.Option(help="Directory for the results [runs/NAME-...].")]
 
 
@@ -44,21 +56,29 @@ def run_command(
     set_: SetOption = None,
     out: OutOption = None,
     trace: Annotated[bool, typer.Option("--trace", help="Keep every event row.")] = False,
+    waves: WavesOption = None,
+    cluster: ClusterOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and stop.")] = False,
 ) -> None:
     """Run a scenario and report energy and latency per layer."""
-    config = _scenario(scenario, samples, set_)
+    config = _scenario(scenario, samples, set_, cluster)
     config = config.with_backend(backend) if backend else config
+    chosen = [parse_choice(text) for text in waves or ()]
     if dry_run:
         with _naming(scenario):
             _dry_run(config)
         return
+    if chosen and not trace:
+        raise UserError("--waves needs --trace: waveforms are drawn from the traced inputs")
     directory = out or Path("runs") / f"{config.name}-{config.backend.default}"
     with _naming(scenario), progress_bar() as show:
         result = run(
             config, directory, trace=trace, progress=show(f"{config.name} on {config.backend.default}")
         )
+        drawn = write_waves(result, chosen, directory, show("waveforms")) if chosen else []
     _show_run(result)
+    for path in drawn:
+        console.print(f"waveform: {path}")
     _report(result, directory)
 
 
@@ -70,6 +90,13 @@ def compare_command(
     samples: SamplesOption = None,
     set_: SetOption = None,
     out: OutOption = None,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Measure the reference's own noise at tighter tolerance too.")
+    ] = False,
+    noise_samples: Annotated[
+        int | None, typer.Option(help="Samples to measure the noise on [all].", min=1)
+    ] = None,
+    cluster: ClusterOption = None,
     fail_above: Annotated[
         str | None,
         typer.Option(metavar="energy=2,latency=3,behaviour=4", help="Exit with 4 if an error (%) is larger."),
@@ -77,6 +104,7 @@ def compare_command(
 ) -> None:
     """Run a scenario on two back ends, or take two stored runs, and put them side by side."""
     limits = _limits(fail_above)
+    n_noise = (noise_samples or sys.maxsize) if noise or noise_samples else 0
     if len(target) > 2:
         raise UserError(f"compare takes one scenario or two runs, got {len(target)} paths")
     if len(target) == 2 and (samples is not None or set_):
@@ -85,11 +113,13 @@ def compare_command(
         if len(target) == 2:
             directory = out or Path("runs") / "compare"
             first, second = (RunResult(path) for path in target)
-            comparison = compare(first, second, directory, progress=show("aligned"))
+            comparison = compare(first, second, directory, noise_samples=n_noise, progress=show)
         else:
-            config = _scenario(target[0], samples, set_)
+            config = _scenario(target[0], samples, set_, cluster)
             directory = out or Path("runs") / f"{config.name}-compare"
-            comparison = compare_scenario(config, reference, candidate, directory, show)
+            comparison = compare_scenario(
+                config, reference, candidate, directory, noise_samples=n_noise, progress=show
+            )
     _show_comparison(comparison)
     _report(comparison, directory)
     _fail_above(comparison.figures, limits)
@@ -117,8 +147,11 @@ def doctor_command() -> None:
         terminal.abort(2)
 
 
-def _scenario(path: Path, samples: int | None, overrides: list[str] | None) -> Scenario:
+def _scenario(
+    path: Path, samples: int | None, overrides: list[str] | None, cluster: str | None = None
+) -> Scenario:
     extra = [] if samples is None else [f"samples={samples}"]
+    extra += [] if cluster is None else [f"backend.spice.cluster={cluster}"]
     return load_scenario(path, [*(overrides or []), *extra])
 
 

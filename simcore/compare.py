@@ -23,6 +23,16 @@ from simcore.scenario import Scenario, parse_scenario
 
 REFERENCE, CANDIDATE, ALIGNED = "reference", "candidate", "aligned"
 """Folders of a comparison's three runs."""
+NOISE = "noise"
+"""Folder of the reference's own runs at tighter tolerance, `cascade` and `aligned`."""
+Bars = Callable[[str], Progress]
+"""Called with what is run; returns the callback for its progress."""
+
+
+def _no_bars(what: str) -> Progress:
+    return lambda done: None
+
+
 COMPARISON = "comparison.json"
 
 
@@ -57,17 +67,21 @@ def compare_scenario(
     reference: str,
     candidate: str,
     out: Path,
-    progress: Callable[[str], Progress],
+    *,
+    noise_samples: int = 0,
+    progress: Bars = _no_bars,
 ) -> Comparison:
-    """Run a scenario on two back ends and compare; `progress(what)` returns the callback of each run.
+    """Run a scenario on two back ends and compare, see `compare`.
 
     The candidate is checked before the reference runs, which may take hours.
     """
     truth, judged = scenario.with_backend(reference), scenario.with_backend(candidate)
     rehearse(judged)
+    if noise_samples:
+        truth.tightened()
     first = run(truth, out / REFERENCE, trace=True, progress=progress(reference))
     second = run(judged, out / CANDIDATE, trace=True, progress=progress(candidate))
-    return compare(first, second, out, progress=progress("aligned"))
+    return compare(first, second, out, noise_samples=noise_samples, progress=progress)
 
 
 def compare(
@@ -75,25 +89,56 @@ def compare(
     candidate: RunResult,
     out: Path | None = None,
     *,
-    progress: Progress = lambda _: None,
+    noise_samples: int = 0,
+    progress: Bars = _no_bars,
 ) -> Comparison:
     """Compare two stored, traced runs of the same samples and network.
+
+    With `noise_samples` the reference's first samples are also run at its tighter accuracy, in cascade and
+    on the rasters of the run: what differs is its own noise, the `noise_pct` of each figure.
 
     `out` gets `comparison.json` and copies of runs that lie elsewhere, so that it stands on its own.
 
     The aligned view runs the candidate's settings once more, each layer on the input raster that the
-    reference's layer received. Raises ResultError if the runs do not fit together.
+    reference's layer received. Raises ResultError if the runs do not fit together, ScenarioError where a
+    reference has no tighter accuracy.
     """
     _check_fit(reference, candidate)
     out = out or Path(tempfile.mkdtemp(prefix="simcore-"))
     settings = parse_scenario(candidate.provenance["settings"], str(candidate.path))
     rasters = {name: reference.trace(name) for name in reference.layer_columns}
-    aligned = run(settings, out / ALIGNED, trace=True, progress=progress, rewire=replaying(rasters))
+    aligned = run(
+        settings, out / ALIGNED, trace=True, progress=progress("aligned"), rewire=replaying(rasters)
+    )
     _keep(reference, out / REFERENCE)
     _keep(candidate, out / CANDIDATE)
-    result = Comparison(reference, candidate, aligned, _figures(reference, candidate, aligned))
+    figures = _figures(reference, candidate, aligned)
+    if noise_samples:
+        _add_noise(figures, _noise(reference.head(noise_samples), rasters, out / NOISE, progress))
+    result = Comparison(reference, candidate, aligned, figures)
     result.save(out)
     return result
+
+
+def _noise(reference: RunResult, rasters: dict[str, TraceRows], out: Path, progress: Bars) -> dict[str, Any]:
+    """Return the figures of a reference at tighter accuracy against itself."""
+    settings = parse_scenario(reference.provenance["settings"], str(reference.path))
+    tight = settings.tightened().model_copy(update={"samples": len(reference.samples)})
+    cascade = run(tight, out / "cascade", trace=True, progress=progress("noise, cascade"))
+    rewire = replaying(rasters)
+    aligned = run(tight, out / "aligned", trace=True, progress=progress("noise, aligned"), rewire=rewire)
+    return _figures(reference, cascade, aligned)
+
+
+def _add_noise(figures: dict[str, Any], noise: dict[str, Any]) -> None:
+    """Write the figures of a noise run beside those of a comparison."""
+    totals = ("energy_error_pct", "latency_error_pct", "behaviour_error_pct", "n_samples")
+    figures["noise"] = {key: noise[key] for key in totals}
+    for layer, own in zip(figures["layers"], noise["layers"], strict=True):
+        for view in ("cascade", "aligned"):
+            for key, figure in layer[view].items():
+                if isinstance(figure, dict):
+                    figure["noise_pct"] = own[view][key]["value_pct"]
 
 
 def _keep(stored: RunResult, folder: Path) -> None:
@@ -185,8 +230,9 @@ def _figures(reference: RunResult, candidate: RunResult, aligned: RunResult) -> 
         "wall_candidate_s": candidate.provenance["wall_s"],
         "cpu_reference_s": cpu[0],
         "cpu_candidate_s": cpu[1],
-        "reference_cached": False,
+        "reference_cached": bool(reference.provenance.get("solver_jobs_cached")),
         "speedup": cpu[0] / cpu[1],
+        "noise": None,
         "layers": [layer.as_dict() for layer in layers],
     }
 

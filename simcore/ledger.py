@@ -94,7 +94,7 @@ class LayerTotals:
     timed: NDArray[np.int64]
     """(n_lanes,) events in time whose latency is known: all of them but in static circuits"""
     last_event_s: Floats
-    """(n_lanes,) time of the last event in time, NaN without one; returns to reset do not count"""
+    """(n_lanes,) time of the last timed event, NaN without one; returns to reset do not count"""
     unit_energy_j: Floats
     """(n_lanes, n_units) supply + input energy"""
     unit_fired: NDArray[np.int64]

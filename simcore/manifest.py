@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import itertools
 import json
 import re
 import tomllib
@@ -17,13 +18,15 @@ from simcore.errors import CircuitError
 from simcore.spec import CircuitSpec
 
 MANIFEST = "circuit.toml"
-_LIB = re.IGNORECASE | re.MULTILINE | re.DOTALL
 _INCLUDE = re.compile(
-    r"""\s*\.(?:include|inc|lib(?=\s+\S+\s+\S))\s+(?:["'](?P<quoted>[^"']+)["']|(?P<plain>\S+))"""
-    r"""(?:\s+(?P<section>[\w.]+))?\s*$""",
+    r"""\s*\.(?:inc(?:lude)?|(?P<lib>lib))\s+(?:["'](?P<quoted>[^"']+)["']|(?P<plain>\S+))"""
+    r"""(?(lib)\s+(?P<section>[\w.]+))(?:\s+[;$].*)?\s*$""",
     re.IGNORECASE,
 )
 """`.include FILE`, or `.lib FILE SECTION`; `.lib SECTION` alone opens a section."""
+_Place = tuple[Path, str | None]
+"""A file, or a section of it."""
+_SECTION = re.compile(r"\s*\.lib\s+(\S+)(?:\s+[;$].*)?\s*$", re.IGNORECASE)
 
 
 def circuit_folder(name_or_path: str) -> Path:
@@ -156,41 +159,47 @@ def _card(named: str | None, folder: Path, override: str | None, base: Path) -> 
     return inlined(beside if beside.exists() else folder.parent.parent / "models" / named, "device models")
 
 
-def inlined(path: Path, what: str, within: tuple[Path, ...] = ()) -> str:
-    """Return a SPICE file with its `.include` and `.lib FILE SECTION` lines replaced by what they name.
+def inlined(path: Path, what: str, section: str | None = None, within: tuple[_Place, ...] = ()) -> str:
+    """Return a SPICE file, or a section of it, with all `.include` and `.lib FILE SECTION` lines replaced.
 
     Files are looked up next to the one that names them. The text then holds all that is simulated, wherever
     a solver process runs, and so does its hash. Raises CircuitError for a missing file, section or a circle.
     """
-    path = path.resolve()
-    if path in within:
-        raise CircuitError(f"{within[-1]}: includes itself by way of {path}")
-    lines = []
-    for number, line in enumerate(_read(path, what).split("\n"), 1):
-        found = _INCLUDE.match(line)
-        if found is None:
-            lines.append(line)
-            continue
-        named = found["quoted"] or found["plain"]
-        try:
-            text = inlined(path.parent / Path(named).expanduser(), "include", (*within, path))
-        except CircuitError as error:
-            raise CircuitError(f"{path}, line {number}: {line.strip()}: {error}") from error
-        lines.append(
-            text if found["section"] is None else _section(text, found["section"], f"{path}, line {number}")
-        )
-    return "\n".join(lines)
+    here = path.resolve(), section and section.lower()
+    if here in within:
+        raise CircuitError(f"{within[-1][0]}: includes itself by way of {here[0]}")
+    return "\n".join(
+        _replaced(line, f"{here[0]}, line {number}", (*within, here))
+        for number, line in _lines(here[0], what, section)
+    )
 
 
-def _section(text: str, name: str, where: str) -> str:
-    """Return what stands between `.lib NAME` and `.endl` of a library."""
-    found = re.search(rf"^[ \t]*\.lib[ \t]+{re.escape(name)}[ \t]*\n(.*?)^[ \t]*\.endl", text, _LIB)
+def _replaced(line: str, where: str, within: tuple[_Place, ...]) -> str:
+    """Return what a line includes, or the line itself."""
+    found = _INCLUDE.match(line)
     if found is None:
-        known = re.findall(r"^[ \t]*\.lib[ \t]+(\S+)[ \t]*$", text, _LIB)
-        raise CircuitError(
-            f"{where}: no section '{name}' in the library; it has: {', '.join(known) or 'none'}"
-        )
-    return found[1]
+        if re.match(r"\s*\.inc", line, re.IGNORECASE):
+            raise CircuitError(
+                f"{where}: got {line.strip()}, expected .include FILE, quoted if it has spaces"
+            )
+        return line
+    file = within[-1][0].parent / Path(found["quoted"] or found["plain"]).expanduser()
+    try:
+        return inlined(file, "include", found["section"], within)
+    except CircuitError as error:
+        raise CircuitError(f"{where}: {line.strip()}: {error}") from error
+
+
+def _lines(path: Path, what: str, section: str | None) -> list[tuple[int, str]]:
+    """Return the lines of a file with their numbers, or those between `.lib SECTION` and `.endl`."""
+    lines = list(enumerate(_read(path, what).split("\n"), 1))
+    if section is None:
+        return lines
+    starts = {found[1].lower(): number for number, line in lines if (found := _SECTION.match(line))}
+    if section.lower() not in starts:
+        raise CircuitError(f"{path}: no section '{section}'; it has: {', '.join(starts) or 'none'}")
+    inside = lines[starts[section.lower()] :]
+    return list(itertools.takewhile(lambda item: not item[1].strip().lower().startswith(".endl"), inside))
 
 
 def _read(path: Path, what: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from simcore.errors import RegistryError
 
-GROUPS = ("backends", "circuits", "surrogate_families", "architectures", "datasets", "recorders")
+GROUPS = ("backends", "circuits", "surrogate_families", "architectures", "datasets", "recorders", "waveforms")
 
 
 def names(group: str) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
-"""Open loop: the calls of a layer, known beforehand, as one raster per unit, and the answers as calls."""
+"""Whole inputs of units: a layer's calls as one raster per unit and back, and rasters stepped row by row."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.bank import Floats, OpenLoop, Raster, StepResult
+from simcore.bank import AnalogBank, Floats, OpenLoop, Raster, StepInput, StepResult
 from simcore.idle import Call
 
 Counts = Mapping[str, NDArray[np.int64]]
@@ -47,3 +48,32 @@ def replayed(
         for name in ("out_of_range", "rail_excursions")
     }
     return answers, counts
+
+
+def stepped(
+    bank: AnalogBank, rasters: Sequence[Raster], progress: Callable[[float], None] = lambda _: None
+) -> list[StepResult]:
+    """Step unit i of a bank that was reset through raster i, row j of all of them in one call."""
+    lengths = np.array([len(raster.duration_ps) for raster in rasters])
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    duration = np.concatenate([raster.duration_ps for raster in rasters])
+    inputs = np.concatenate([raster.inputs for raster in rasters])
+    idle = np.concatenate([raster.idle for raster in rasters])
+    columns: dict[str, NDArray[Any]] = {}
+    for step in range(int(lengths.max())):
+        units = np.flatnonzero(lengths > step)
+        for rest in (False, True):
+            some = units[idle[starts[units] + step] == rest]
+            rows = starts[some] + step
+            if not len(rows):
+                continue
+            result = bank.step(StepInput(some, duration[rows], inputs[rows], rest))
+            for name in StepResult.__slots__:
+                values = getattr(result, name)
+                empty = np.empty((len(idle), *values.shape[1:]), values.dtype)
+                columns.setdefault(name, empty)[rows] = values
+        progress((step + 1) / int(lengths.max()))
+    return [
+        StepResult(**{name: column[start:end] for name, column in columns.items()})
+        for start, end in itertools.pairwise(starts.tolist())
+    ]

@@ -1,5 +1,6 @@
 """RunResult: what a run leaves behind, one HDF5 file that grows batch by batch."""
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,6 +126,16 @@ class RunResult:
                 self.is_traced = "trace" in file
         except (OSError, KeyError, json.JSONDecodeError) as error:
             raise ResultError(f"{self.path}: damaged or unfinished run: {error}") from error
+
+    def head(self, n: int) -> "RunResult":
+        """Return a view of the first n samples; all figures are then theirs."""
+        view = copy.copy(self)
+        view.samples, view.labels, view.scores = self.samples[:n], self.labels[:n], self.scores[:n]
+        view.layer_columns = {
+            name: {column: data[:n] for column, data in columns.items()}
+            for name, columns in self.layer_columns.items()
+        }
+        return view
 
     @property
     def predictions(self) -> NDArray[np.int64]:

@@ -92,14 +92,22 @@ class _Stopwatch:
 
     def __init__(self) -> None:
         self._wall, self._cpu, self._solver = time.perf_counter(), time.process_time(), 0.0
+        self._jobs = self._cached = 0
 
     def read(self, banks: list[dict[str, Any]]) -> dict[str, float]:
-        """Add the solver time of one batch's banks and return the times so far."""
+        """Add the solver time of one batch's banks and return the times so far.
+
+        Results from a cache count with the solver time that they took when they were made.
+        """
         self._solver += sum(float(bank.get("cpu_s", 0.0)) for bank in banks)
+        self._jobs += sum(int(bank.get("n_jobs", 0)) for bank in banks)
+        self._cached += sum(int(bank.get("n_cached", 0)) for bank in banks)
         return {
             "wall_s": time.perf_counter() - self._wall,
             "cpu_s": time.process_time() - self._cpu + self._solver,
             "solver_cpu_s": self._solver,
+            "solver_jobs": self._jobs,
+            "solver_jobs_cached": self._cached,
         }
 
 

@@ -110,6 +110,25 @@ class Scenario(Record):
         backend = self.backend.model_copy(update={"default": name})
         return self._checked(self.model_copy(update={"backend": backend, "layers": layers}))
 
+    def with_options(self, backend: str, options: dict[str, Any]) -> "Scenario":
+        """Return the same scenario with some options of a back end set."""
+        table = {**self.backend.options(backend), **options}
+        return self._checked(
+            self.model_copy(update={"backend": self.backend.model_copy(update={backend: table})})
+        )
+
+    def tightened(self) -> "Scenario":
+        """Return the same scenario at the tighter accuracy of its solver; ScenarioError without one."""
+        used = {self.backend.default, *(layer.backend for layer in self.layers.values())}
+        if "spice" not in used:
+            raise ScenarioError(
+                f"{self.name}: noise is that of ngspice at tighter tolerance; the reference runs on "
+                f"'{self.backend.default}', which has none"
+            )
+        if self.backend.spice.get("accuracy") == "gold":
+            raise ScenarioError(f"{self.name}: the reference already runs at accuracy 'gold', the tightest")
+        return self.with_options("spice", {"accuracy": "gold"})
+
     @staticmethod
     def _checked(scenario: "Scenario") -> "Scenario":
         return parse_scenario(scenario.model_dump(), scenario.name)

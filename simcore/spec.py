@@ -89,6 +89,10 @@ class PortSpec(Record):
                 raise ValueError(
                     f"port '{self.name}': {field} {value:g} is outside {self.low:g} to {self.high:g}"
                 )
+        if self.values and self.reset is not None and self.reset not in self.values:
+            raise ValueError(
+                f"port '{self.name}': reset {self.reset:g} is not one of its values {list(self.values)}"
+            )
         outside = [value for value in self.values or () if not self.low <= value <= self.high]
         if outside or self.values == () or (self.values and self.kind is not PortKind.INPUT):
             raise ValueError(
@@ -179,6 +183,11 @@ class CircuitSpec(Record):
         if self.tail_periods:
             raise ValueError(f"tail_periods must be 0 in a static circuit, got {self.tail_periods}")
         return self
+
+    @property
+    def has_latencies(self) -> bool:
+        """Whether the latency of events is known, in a static circuit at least of some."""
+        return self.kind == "dynamic" or self.latency_every > 0
 
     def of(self, kind: PortKind) -> tuple[PortSpec, ...]:
         """Return the ports of one kind, in order."""

@@ -94,9 +94,10 @@ def error_tables(figures: Mapping[str, Any]) -> list[Table]:
 
 
 def _errors(layer: str, figures: Sequence[Any]) -> list[_Column]:
-    """Return the errors of a layer, and a column of marks if a constant would do as well somewhere."""
+    """Return the errors of a layer, and marks where a constant would do as well, or noise rules."""
     values = [x["value_pct"] if isinstance(x, Mapping) else x for x in figures]
-    marks = ["trivial" if isinstance(x, Mapping) and verdict(x) == "trivial" else "" for x in figures]
+    words = [verdict(x) if isinstance(x, Mapping) else "" for x in figures]
+    marks = [word if word in ("trivial", "at the floor") else "" for word in words]
     columns = [_Column(layer, tuple(percent(value) for value in values))]
     return [*columns, _Column("", tuple(marks))] if any(marks) else columns
 

@@ -1,5 +1,6 @@
 """What the command line shows: progress bars, tables, errors; shared by all commands."""
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +16,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from simcore.errors import SimcoreError
+from simcore.errors import FailedJob, SimcoreError, SolverError
 from simcore.manifest import explain
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+MOST_JOBS = 20
+"""Failed solver jobs that are listed."""
 # Names, paths and messages are shown as they are: brackets and colons in them are no markup.
 console = Console(soft_wrap=True, markup=False, emoji=False)
 stderr = Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
@@ -64,6 +67,13 @@ def error(message: str, kind: str = "error") -> None:
     stderr.print(Text.assemble((f"{kind}: ", "bold red"), message))
 
 
+class Warnings(logging.Handler):
+    """Shows what the package warns of through `logging`, above any progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error(record.getMessage(), "warning")
+
+
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str], Callable[[float], None]]]:
     """Yield a function that opens a bar: `show(what)` returns a callback for the share done, 0..1."""
@@ -81,10 +91,13 @@ def progress_bar() -> Iterator[Callable[[str], Callable[[float], None]]]:
 
 def guarded(app: Callable[[], Any]) -> NoReturn:
     """Run a command; an error becomes one message and its exit code, never a traceback."""
+    logging.getLogger("simcore").handlers = [Warnings(logging.WARNING)]
     try:
         app()
     except SimcoreError as failure:
         error("\n".join([str(failure), *getattr(failure, "__notes__", ())]))
+        if isinstance(failure, SolverError) and failure.triage:
+            stderr.print(_triage(failure.triage))
         sys.exit(failure.exit_code)
     except ValidationError as failure:
         error(f"{failure.title}: {explain(failure)}")
@@ -94,6 +107,18 @@ def guarded(app: Callable[[], Any]) -> NoReturn:
             stderr.print("stopped; what was finished is kept")
         raise
     sys.exit(0)
+
+
+def _triage(jobs: Sequence[FailedJob]) -> Table:
+    """Return the table of failed solver jobs, every cell whole."""
+    grid = Table(title="failed solver jobs", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("job", "parameters", "reason and last log lines", "deck"):
+        grid.add_column(column, overflow="fold")
+    for job in jobs[:MOST_JOBS]:
+        grid.add_row(job.job, job.params, job.reason, job.deck)
+    if len(jobs) > MOST_JOBS:
+        grid.add_row(f"and {len(jobs) - MOST_JOBS} more")
+    return grid
 
 
 def abort(code: int) -> NoReturn:

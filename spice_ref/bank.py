@@ -45,22 +45,31 @@ class SpiceOptions(Record):
     """Address of a Dask scheduler that runs the jobs instead of this machine's cores."""
 
 
-def open_bank(request: BankRequest) -> "SpiceBank":
-    """Open the bank of the `spice` back end; raises ScenarioError, CircuitError or SolverError."""
+def read_options(table: Mapping[str, Any], spec: CircuitSpec) -> SpiceOptions:
+    """Check the options of the `spice` back end for a circuit; raises ScenarioError."""
     try:
-        options = SpiceOptions.model_validate(dict(request.options))
+        options = SpiceOptions.model_validate(dict(table))
     except ValidationError as error:
         raise ScenarioError(f"options of back end 'spice': {explain(error, SpiceOptions)}") from error
-    if options.accuracy not in request.spec.solver:
-        known = ", ".join(request.spec.solver)
+    if options.accuracy not in spec.solver:
+        known = ", ".join(spec.solver)
         raise ScenarioError(
             f"options of back end 'spice': accuracy '{options.accuracy}' is unknown to circuit "
-            f"'{request.spec.name}', which has: {known}"
+            f"'{spec.name}', which has: {known}"
         )
-    failed = None if options.failed_dir is None else request.base / Path(options.failed_dir)
-    queue = open_queue(
-        options.workers, options.timeout_s, options.cluster, options.cache, failed, request.base
-    )
+    return options
+
+
+def queue_of(options: SpiceOptions, base: Path) -> JobQueue:
+    """Open the queue that the options describe; relative paths start from `base`."""
+    failed = None if options.failed_dir is None else base / Path(options.failed_dir)
+    return open_queue(options.workers, options.timeout_s, options.cluster, options.cache, failed, base)
+
+
+def open_bank(request: BankRequest) -> "SpiceBank":
+    """Open the bank of the `spice` back end; raises ScenarioError, CircuitError or SolverError."""
+    options = read_options(request.options, request.spec)
+    queue = queue_of(options, request.base)
     try:
         return SpiceBank(Bench(request.spec, options.accuracy, queue), request.params)
     except BaseException:
@@ -205,9 +214,10 @@ class SpiceBank:
             outside = int(self._outside(rasters[place].inputs).sum())
             results[place] = replace(raster_result(trace, self.spec), out_of_range=outside)
             progress(len(results) / total)
-        for place, latency_s in self._bench.latencies([rasters[place] for place in timed]):
+        measured = self._bench.latencies([rasters[place] for place in timed])
+        for done, (place, latency_s) in enumerate(measured, len(rasters) + 1):
             results[timed[place]] = with_latency(results[timed[place]], latency_s)
-            progress(1 - (len(timed) - place - 1) / total)
+            progress(done / total)
         return [results[place] for place in range(len(rasters))]
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:

@@ -1,15 +1,19 @@
-"""Stored answers of solver jobs: one small HDF5 file per job, named by the hash of all that it depends on.
+"""Stored answers of solver jobs: one small file per job, named by the hash of all that it depends on.
 
 A file is written whole beside its place and then renamed, so that a kill loses at most the job in flight, a
 reader never sees half an entry, and any number of processes may share a folder. The hash covers deck (models,
-stimuli and options are in it), what is read off, ngspice's version and the format. Layout of an entry: arrays
-of the answer; attributes `schema`, `label`, `cpu_s` (solver seconds that the answer took), `checksum`.
+stimuli and options are in it), what is read off, ngspice's version and the format. An entry is a NumPy file
+(`numpy.load` shows it) of one record with the fields `label`, `cpu_s` (solver seconds that the answer took)
+and the arrays of the answer, followed by its SHA-256: 0.5 ms to write or read, where HDF5 takes 4 to 5.
 """
 
+import contextlib
 import hashlib
 import io
 import logging
 import os
+import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from platformdirs import user_cache_path
 
@@ -27,6 +30,8 @@ SCHEMA = 1
 """Raised whenever the meaning of an entry changes, what is measured from the raw vectors included."""
 CACHE_ENV = "SIMCORE_CACHE"
 """Environment variable: folder of the cache, else `simcore/spice` in the user's cache folder."""
+_NAME = re.compile(r"[0-9a-f]{62}\.npy(\.[0-9a-f]+\.partial)?")
+_CHECKSUM = hashlib.sha256().digest_size
 log = logging.getLogger("simcore.cache")
 
 
@@ -66,7 +71,7 @@ class Cache:
         path = self._path(task)
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             log.warning("cannot read the cached result %s: %s; it is computed again", path, error)
@@ -74,11 +79,13 @@ class Cache:
         try:
             arrays, cpu_s = _read(data)
             answer = task.unpack(arrays)
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             log.warning("damaged cached result %s dropped (%s); it is computed again", path, error)
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
             return None
-        os.utime(path)
+        with contextlib.suppress(OSError):  # pruned meanwhile, or somebody else's folder
+            os.utime(path)
         return answer, cpu_s
 
     def put(self, task: Storable, answer: Any, cpu_s: float) -> None:
@@ -86,26 +93,30 @@ class Cache:
         if not self._writes:
             return
         path = self._path(task)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(_image(task.pack(answer), task.label, cpu_s))
             partial.replace(path)
+        except FileNotFoundError:
+            pass  # another process pruned it half written
         except OSError as error:
             self._writes = False
             log.warning("cannot write to the cache %s (%s); results go on without it", self.folder, error)
-            if partial.exists():
-                partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
 
     def _path(self, task: Storable) -> Path:
         parts = (str(SCHEMA), self._version, type(task).__name__, task.reads, task.deck)
         key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        return self.folder / key[:2] / f"{key[2:]}.h5"
+        return self.folder / key[:2] / f"{key[2:]}.npy"
 
 
 def entries(folder: Path) -> Iterator[Entry]:
     """Yield what a cache folder holds, files that a kill left half written among it."""
-    for path in folder.glob("??/*.h5*"):
+    for path in folder.glob("[0-9a-f][0-9a-f]/*.npy*"):
+        if not _NAME.fullmatch(path.name):
+            continue
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -138,32 +149,23 @@ def free_bytes(folder: Path) -> int:
 
 
 def _image(arrays: Arrays, label: str, cpu_s: float) -> bytes:
-    """Return an entry as the bytes of an HDF5 file."""
-    with h5py.File("entry", "w", driver="core", backing_store=False, libver="latest") as file:
-        for name, values in arrays.items():
-            file.create_dataset(name, data=values)
-        file.attrs.update(
-            {"schema": SCHEMA, "label": label, "cpu_s": cpu_s, "checksum": _checksum(arrays, cpu_s)}
-        )
-        file.flush()
-        image: bytes = file.id.get_file_image()
-        return image
+    """Return an entry as the bytes of its file."""
+    parts = {"label": np.array(label), "cpu_s": np.array(cpu_s), **arrays}
+    record = np.zeros((), [(name, values.dtype, values.shape) for name, values in parts.items()])
+    for name, values in parts.items():
+        record[name] = values
+    file = io.BytesIO()
+    np.lib.format.write_array(file, record, allow_pickle=False)
+    image = file.getvalue()
+    return image + hashlib.sha256(image).digest()
 
 
 def _read(data: bytes) -> tuple[Arrays, float]:
     """Return arrays and CPU seconds of an entry; raises ValueError where the checksum does not fit."""
-    with h5py.File(io.BytesIO(data)) as file:
-        arrays = {name: dataset[()] for name, dataset in file.items()}
-        cpu_s = float(file.attrs["cpu_s"])
-        if file.attrs["checksum"] != _checksum(arrays, cpu_s):
-            raise ValueError("its checksum does not fit")
-        return arrays, cpu_s
-
-
-def _checksum(arrays: Arrays, cpu_s: float) -> str:
-    digest = hashlib.sha256(repr(cpu_s).encode())
-    for name in sorted(arrays):
-        values = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
+    image, checksum = data[:-_CHECKSUM], data[-_CHECKSUM:]
+    if hashlib.sha256(image).digest() != checksum:
+        raise ValueError("its checksum does not fit")
+    record = np.lib.format.read_array(io.BytesIO(image), allow_pickle=False)
+    names = [name for name in record.dtype.names or () if name not in ("label", "cpu_s")]
+    arrays = {name: np.array(record[name]) for name in names}
+    return arrays, float(record["cpu_s"])

@@ -33,7 +33,9 @@ def info_command(folder: FolderOption = None) -> None:
 def prune_command(
     folder: FolderOption = None,
     max_size: Annotated[str | None, typer.Option(help="Keep at most this much: 500M, 20G.")] = None,
-    older_than: Annotated[float | None, typer.Option(help="Drop what was not used for so many days.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, help="Drop what was not used for so many days.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Drop all.")] = False,
 ) -> None:
     """Drop stored results, the least recently used first; dropped ones are computed again when needed."""
@@ -41,7 +43,11 @@ def prune_command(
         raise UserError("cache prune: say how much, with --max-size 20G, --older-than 30 or --all")
     where = folder or cache.default_folder()
     age_s = None if older_than is None else older_than * 86400
-    gone, freed = cache.prune(where, None if everything else _bytes(max_size), None if everything else age_s)
+    limits = (None, None) if everything else (_bytes(max_size), age_s)
+    try:
+        gone, freed = cache.prune(where, *limits)
+    except OSError as error:
+        raise UserError(f"cannot prune the cache {where}: {error}") from error
     console.print(f"{gone} results dropped, {si(freed, 'B')} freed in {where}")
 
 

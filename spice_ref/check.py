@@ -1,15 +1,17 @@
 """`circuit check`: does a circuit keep the rules on sources, rails and events that its figures rest on?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simcore.bank import Floats, Raster
+from simcore.bank import Floats, Raster, StepResult
+from simcore.schedule import scaled
 from simcore.spec import CircuitSpec, Detector, PortKind
-from spice_ref.bank import Bench
+from spice_ref.bank import Bench, joined
 from spice_ref.measure import Measured, Probe
 from spice_ref.netlist import SOURCES, Element, source_class
+from spice_ref.noise import Noise, noise_of
 from spice_ref.probe import branch
 from spice_ref.queue import open_queue
 from spice_ref.stimuli import KINDS, draw_raster
@@ -22,6 +24,8 @@ LATE = 0.001
 """Share of events that may fall behind the tail."""
 DELIVERS = 1e-3
 """Share of the circuit's energy above which a `load`, or an element without class, counts as a source."""
+SHOWN_KINDS, SHOWN_STEPS = 3, 12
+"""Stimuli whose waveforms are shown, and steps of each."""
 
 Cell = str | int | float
 
@@ -50,11 +54,25 @@ class CheckReport:
     """Events by the step they fall in."""
     reset: Table
     """Operating point at reset."""
+    shown: tuple["Shown", ...]
+    """Waveforms of a few stimuli."""
+    noise: tuple[Noise, ...]
+    """The reference against itself; empty where it was not asked for."""
     problems: tuple[str, ...]
 
     def tables(self) -> tuple[Table, ...]:
         """Return all tables, in the order to show them."""
         return self.sources, self.rails, self.events, self.late, self.reset
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One stimulus with its waveforms and what was read off them."""
+
+    kind: str
+    raster: Raster
+    steps: StepResult
+    vectors: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +90,17 @@ def check_circuit(
     seed: int = 1,
     workers: int = 0,
     accuracy: str = "std",
-    progress: Callable[[float], None] | None = None,
+    noise: bool = False,
+    cluster: str | None = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> CheckReport:
-    """Check a circuit on `runs` random rasters of each kind.
+    """Check a circuit on `runs` random rasters of each kind; `noise` measures the reference's own on them.
 
     Raises CircuitError where manifest and netlist do not fit, SolverError where ngspice fails; broken rules
     are the report's `problems`.
     """
-    with open_queue(workers) as queue:
+    share = 0.1 if noise else 0.95
+    with open_queue(workers, cluster=cluster) as queue:
         bench = Bench(spec, accuracy, queue)
         sources = tuple(element for element in bench.elements if element.kind in SOURCES)
         probe = _probe(bench.probe, sources)
@@ -87,8 +108,15 @@ def check_circuit(
         found: list[_Run] = []
         for place, trace, _ in bench.replay([raster for _, raster in drawn], probe):
             found.append(_Run(*drawn[place], trace.measured))
-            if progress is not None:
-                progress(len(found) / len(drawn))
+            progress(share * len(found) / len(drawn))
+        shown = _shown(bench, drawn)
+        moved = (
+            noise_of(
+                spec, [raster for _, raster in drawn], queue, accuracy, scaled(progress, share, 1 - share)
+            )
+            if noise
+            else []
+        )
         (point,) = bench.points(spec.default_params[None])
     names = spec.columns(PortKind.STATE) + spec.columns(PortKind.OUTPUT)
     nodes = (*bench.probe.states, *bench.probe.outputs)
@@ -101,8 +129,23 @@ def check_circuit(
     rails, outside = _rails(found)
     events, sensitive = _events(bench.probe, found)
     late, behind = _late(spec, found)
-    problems = (*unpaid, *outside, *sensitive, *behind)
-    return CheckReport(spec.name, energies, rails, events, late, reset, problems)
+    unknown = [] if bench.probe.rails else ["no V element is classed 'supply': excursions were not counted"]
+    problems = (*unpaid, *unknown, *outside, *sensitive, *behind)
+    return CheckReport(spec.name, energies, rails, events, late, reset, shown, tuple(moved), problems)
+
+
+def _shown(bench: Bench, drawn: Sequence[tuple[str, Raster]]) -> tuple[Shown, ...]:
+    """Run the first steps of the first raster of some kinds once more, keeping all waveforms."""
+    first: dict[str, Raster] = {}
+    for kind, raster in drawn:
+        first.setdefault(kind, raster.take(slice(SHOWN_STEPS)))
+    chosen = dict(list(first.items())[:SHOWN_KINDS])
+    vectors = bench.queue.map([bench.waveforms(raster) for raster in chosen.values()])
+    traces = bench.queue.map([bench.transient(raster, bench.probe) for raster in chosen.values()])
+    return tuple(
+        Shown(kind, raster, joined([trace.measured], bench.spec), curves)
+        for (kind, raster), trace, curves in zip(chosen.items(), traces, vectors, strict=True)
+    )
 
 
 def _probe(standard: Probe, sources: Sequence[Element]) -> Probe:

@@ -13,6 +13,10 @@ from simcore.terminal import console, progress_bar, table
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check and record circuits.")
 
+WorkersOption = Annotated[int, typer.Option(help="Solver processes; 0: all cores.")]
+ClusterOption = Annotated[
+    str | None, typer.Option(help="Dask scheduler that runs the jobs instead: tcp://HOST:8786.")
+]
 CircuitArgument = Annotated[str, typer.Argument(help="Name of a built-in circuit, or folder of your own.")]
 
 
@@ -53,21 +57,31 @@ def check_command(
     circuit: CircuitArgument,
     seed: Annotated[int, typer.Option(help="Seed of the stimuli.")] = 1,
     runs: Annotated[int, typer.Option(help="Runs of each kind of stimulus.")] = 6,
+    steps: Annotated[int, typer.Option(help="Steps of each run.")] = 100,
+    noise: Annotated[
+        bool,
+        typer.Option("--noise", help="Replay at other tolerances and methods: the reference's own noise."),
+    ] = False,
+    workers: WorkersOption = 0,
+    cluster: ClusterOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the page [runs/check-NAME].")] = None,
 ) -> None:
-    """Run a circuit on ngspice and say whether it obeys the rules on sources, rails and events."""
+    """Run a circuit on ngspice, show its waveforms, and say whether it obeys the rules."""
     from spice_ref.check import check_circuit
+    from spice_ref.check_page import shown_cell, steps_table, tables, write_page
 
     spec = load_circuit(circuit)
     with progress_bar() as show:
-        report = check_circuit(spec, seed=seed, runs=runs, progress=show(f"check {spec.name}"))
-    for part in report.tables():
+        report = check_circuit(
+            spec, seed=seed, runs=runs, steps=steps, noise=noise, workers=workers, cluster=cluster,
+            progress=show(f"check {spec.name}"),
+        )  # fmt: skip
+    for part in (steps_table(report.shown), *tables(report)):
         terminal.show(
-            table(
-                part.title,
-                list(part.columns),
-                [[f"{x:.4g}" if isinstance(x, float) else x for x in row] for row in part.rows],
-            )
+            table(part.title, list(part.columns), [[shown_cell(x) for x in row] for row in part.rows])
         )
+    page = write_page(spec, report, out or Path("runs") / f"check-{spec.name}")
+    console.print(f"waveforms: {page}")
     for problem in report.problems:
         terminal.error(problem, "problem")
     console.print("no problem found" if not report.problems else f"{len(report.problems)} problems")
@@ -79,9 +93,10 @@ def check_command(
 def record_command(
     circuit: CircuitArgument,
     runs: Annotated[int, typer.Option(help="Number of runs.")] = 2000,
-    steps: Annotated[int, typer.Option(help="Clock periods of each run.")] = 100,
+    steps: Annotated[int, typer.Option(help="Steps of each run; idle gaps are merged ones.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the stimuli.")] = 1,
-    workers: Annotated[int, typer.Option(help="Solver processes; 0: all cores.")] = 0,
+    workers: WorkersOption = 0,
+    cluster: ClusterOption = None,
     accuracy: Annotated[str, typer.Option(help="Solver preset: std or gold.")] = "std",
     kind: Annotated[str | None, typer.Option(help="One kind of stimulus instead of all in turn.")] = None,
     out: Annotated[Path | None, typer.Option(help="Data set [data/recordings/NAME.h5].")] = None,
@@ -92,7 +107,7 @@ def record_command(
     path = out or default_path(spec)
     with progress_bar() as show:
         record(
-            spec, path, runs=runs, steps=steps, seed=seed, workers=workers, accuracy=accuracy, kind=kind,
-            progress=show(f"record {spec.name}"),
+            spec, path, runs=runs, steps=steps, seed=seed, workers=workers, cluster=cluster,
+            accuracy=accuracy, kind=kind, progress=show(f"record {spec.name}"),
         )  # fmt: skip
     console.print(f"data set: {path}")

@@ -2,7 +2,8 @@
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class DaskPool:
                 f"dask.distributed is not installed ({error}); a cluster needs it: "
                 "pip install 'simcore-ams[cluster]'"
             ) from error
+        self._address = address
         self._timeout_s = timeout_s
         self._version: str | None = None
         try:
@@ -54,10 +56,10 @@ class DaskPool:
     def version(self) -> str:
         """ngspice's version on the cluster."""
         if self._version is None:
-            self._version = self._client.submit(_version, self._timeout_s, pure=False).result()
+            self._version = self._taken(self._client.submit(_version, self._timeout_s, pure=False))
         return self._version
 
-    def as_completed(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    def as_completed(self, tasks: Iterable[Task]) -> Generator[Outcome]:
         """Yield outcomes as they come; tasks are sent as the cluster can take them."""
         from distributed import as_completed
 
@@ -66,7 +68,7 @@ class DaskPool:
         running = as_completed(loop=self._client.loop)
 
         def send() -> None:
-            room = AHEAD * max(1, sum(self._client.nthreads().values())) - len(places)
+            room = AHEAD * self._n_threads() - len(places)
             for place, task in itertools.islice(source, max(0, room)):
                 future = self._client.submit(solve, task, self._timeout_s, pure=False, retries=RETRIES)
                 places[future] = place
@@ -92,10 +94,32 @@ class DaskPool:
         from distributed import KilledWorker
 
         try:
-            outcome: Outcome = future.result()
+            outcome: Outcome = self._taken(future)
         except KilledWorker as error:
             return Outcome(0, None, failure=f"its Dask worker died: {error}")
         return outcome
+
+    def _n_threads(self) -> int:
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except OSError as error:
+            raise self._gone(error) from error
+        return max(1, sum(threads.values()))
+
+    def _gone(self, error: BaseException) -> SolverError:
+        return SolverError(f"the Dask scheduler at {self._address} is gone: {error}")
+
+    def _taken(self, future: "Future") -> Any:
+        """Return a result; raises SolverError where the cluster is gone or lacks this program."""
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise self._gone(error) from error
+        except ImportError as error:
+            raise SolverError(
+                f"a Dask worker of {self._address} cannot load this program ({error}): "
+                "install it there, in the same version"
+            ) from error
 
 
 def solve(task: Task, timeout_s: float) -> Outcome:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
@@ -62,7 +62,7 @@ class Farm:
         assert self._version is not None
         return self._version
 
-    def as_completed(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    def as_completed(self, tasks: Iterable[Task]) -> Generator[Outcome]:
         """Yield outcomes as they come, failures among them; tasks are taken as workers get free."""
         source = iter(enumerate(tasks))
         retries: deque[Job] = deque()
@@ -120,7 +120,8 @@ class Farm:
             else:
                 yield self._finished(worker, answer)
         for worker in busy.values():
-            if time.monotonic() >= worker.deadline:
+            is_late = time.monotonic() >= worker.deadline
+            if is_late and not worker.pipe.poll():  # else it is the caller who took so long
                 yield from self._retry(worker, f"no answer within {worker.allowed_s:.3g} s", retries)
 
     def started(self, worker: "_Worker", hello: Answer | None) -> None:

@@ -63,7 +63,15 @@ def strip(text: str) -> str:
 
 
 def check_interface(spec: CircuitSpec, netlist: str) -> None:
-    """Raise CircuitError unless pins and parameters of the `.subckt` line are those of the manifest."""
+    """Raise CircuitError unless pins and parameters of the `.subckt` line are those of the manifest.
+
+    Commands are refused: ngspice would execute them in each deck, and what they set would stay for others.
+    """
+    if re.search(r"^\s*\.control\b", f"{netlist}\n{spec.device_models}".lower(), re.MULTILINE):
+        raise CircuitError(
+            f"{spec.folder}: the netlist has a .control block, whose commands would change other decks too; "
+            "take it out, the simulator writes all commands itself"
+        )
     where = f"{spec.folder}: subcircuit '{spec.subckt}'"
     joined = re.sub(r"\n\s*\+", " ", netlist).lower()
     line = re.search(rf"^\s*\.subckt\s+{re.escape(spec.subckt.lower())}(?=\s|$)(.*)$", joined, re.MULTILINE)
@@ -107,6 +115,13 @@ def read_elements(spec: CircuitSpec, listing: list[str]) -> tuple[Element, ...]:
             raise CircuitError(
                 f"{spec.folder}: element '{element.local}' is {REMEMBERING[element.kind]}, whose state is "
                 "not in the node voltages; the ngspice bank cannot hand it from step to step"
+            )
+    sources = [element.local for element in elements if element.kind in SOURCES and "." in element.name]
+    for name in spec.sources:
+        if not any(s == name or (name.endswith("*") and s.startswith(name[:-1])) for s in sources):
+            raise CircuitError(
+                f"{spec.folder}: [sources] names '{name}', which is no source of the netlist; "
+                f"it has: {', '.join(sources) or 'none'}"
             )
     nodes = {word for words in lines if words[0][0].isalpha() for word in words[1:]}
     for column, node in zip(spec.columns(PortKind.STATE), state_nodes(spec), strict=True):

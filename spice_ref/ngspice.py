@@ -30,6 +30,15 @@ FATAL = ("aborted", "Error", "Fatal", "too small", "resistance to low")
 """What a log line of a bad run says; a resistor without a value becomes 1 mOhm, 'resistance to low'."""
 
 
+HINTS = {
+    "could not find a valid modelname": (
+        "the model is missing, or of a level that this ngspice lacks, such as 72 (BSIM-CMG)"
+    ),
+    "'quit' asks": "a command in the netlist quits ngspice",
+}
+"""What the log of a bad run does not say by itself."""
+
+
 class _Library(NgSpiceShared):  # type: ignore[misc]
     """PySpice's binding with our own callbacks: collect the log, never raise on a note, remember an exit."""
 
@@ -165,6 +174,7 @@ def _told(reason: str, log: list[str]) -> str:
     """Return reason and the telling lines of a log: the complaints and what stands around them."""
     lines = [line.strip() for line in log if line.strip() and not line.startswith("Note: No compat")]
     first = next((i for i, line in enumerate(lines) if _complaint([line])), len(lines) - 4)
-    return f"{reason}; ngspice says: " + " | ".join(
+    hints = [f"; {hint}" for words, hint in HINTS.items() if any(words in line for line in lines)]
+    return f"{reason}{''.join(hints)}; ngspice says: " + " | ".join(
         line[:200] for line in lines[max(first - 4, 0) : first + 4]
     )

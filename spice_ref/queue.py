@@ -5,7 +5,8 @@ Recordings, replays and closed-loop steps all go through it. A failed job stops 
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -28,7 +29,7 @@ class Pool(Protocol):
     @property
     def version(self) -> str: ...
 
-    def as_completed(self, tasks: Iterable[Task]) -> Iterator[Outcome]: ...
+    def as_completed(self, tasks: Iterable[Task]) -> Generator[Outcome]: ...
 
     def close(self) -> None: ...
 
@@ -66,9 +67,10 @@ class JobQueue:
         Raises SolverError with the triage of all failed jobs when the others are done.
         """
         job = _Job(self, tasks)
-        for outcome in self._pool.as_completed(job.missing()):
-            job.finish(outcome)
-            yield from job.ready()
+        with closing(self._pool.as_completed(job.missing())) as outcomes:  # no worker stays at a lost job
+            for outcome in outcomes:
+                job.finish(outcome)
+                yield from job.ready()
         yield from job.ready()
         job.report()
 
@@ -116,6 +118,7 @@ class _Job:
         self._ready: deque[tuple[int, Any, float]] = deque()
         self._places: dict[bytes, list[int]] = {}
         self._sent: dict[int, tuple[bytes, Task]] = {}
+        self._n_sent = 0
         self._answers: dict[bytes, tuple[Any, float] | None] = {}
         self._failures: list[FailedJob] = []
         self._n_good = 0
@@ -123,7 +126,8 @@ class _Job:
     def missing(self) -> Iterator[Task]:
         """Yield the tasks that a pool must run; what is known already gets ready."""
         for place, task in self._tasks:
-            key = hashlib.sha256(f"{getattr(task, 'reads', '')}\0{task.deck}".encode()).digest()
+            parts = (type(task).__name__, getattr(task, "reads", ""), task.deck)
+            key = hashlib.sha256("\0".join(parts).encode()).digest()
             if key in self._places:
                 self._places[key].append(place)
                 answer = self._answers.get(key)
@@ -136,12 +140,13 @@ class _Job:
                 self._queue.n_cached += 1
                 self._done(key, *stored)
                 continue
-            self._sent[len(self._sent)] = key, task
+            self._sent[self._n_sent] = key, task
+            self._n_sent += 1
             yield task
 
     def finish(self, outcome: Outcome) -> None:
         """Take an outcome of the pool; raises SolverError where there is no hope for the others."""
-        key, task = self._sent[outcome.place]
+        key, task = self._sent.pop(outcome.place)
         if outcome.failure is None:
             self._queue.keep(task, outcome.value, outcome.cpu_s)
             self._done(key, outcome.value, outcome.cpu_s)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from simcore.bank import Floats, Raster, RasterResult
+from simcore.errors import SolverError, UserError
 from simcore.recording import Recording
 from simcore.spec import CircuitSpec
 from spice_ref.bank import Bench, raster_result, with_latency
@@ -36,6 +37,8 @@ def record(
     DatasetError where `out` holds another circuit; SolverError with a triage of the runs that failed, when
     all others are in the file.
     """
+    if runs < 1:
+        raise UserError(f"recording of {spec.name}: at least one run is needed, got {runs}")
     with open_queue(workers, cluster=cluster, cache=cache) as queue:
         bench = Bench(spec, accuracy, queue)
         provenance = bench.provenance() | {"seed": seed, "steps": steps}
@@ -43,23 +46,39 @@ def record(
             done = recording.done()
             missing = [run for run in range(runs) if run not in done]
             progress(1 - len(missing) / runs)
-            rows = _InOrder(spec, recording, missing, _latencies(bench, missing, steps, seed, kind))
+            timed = [run for run in missing if spec.latency_every and run % spec.latency_every == 0]
+            latencies, failure = _latencies(bench, timed, steps, seed, kind)
+            complete = [run for run in missing if run in latencies or run not in timed]
+            rows = _InOrder(spec, recording, complete, latencies)
             try:
                 for place, trace, cpu_s in bench.replay(rows.draw(steps, seed, kind)):
                     rows.add(place, raster_result(trace, spec), cpu_s)
                     progress(1 - (len(missing) - rows.n_answered) / runs)
-            finally:
+            except KeyboardInterrupt:
                 rows.flush()
+                raise
+            except SolverError as error:
+                rows.flush()
+                error.triage = (*(failure.triage if failure else ()), *error.triage)
+                raise
+            if failure is not None:
+                raise failure
 
 
 def _latencies(
-    bench: Bench, missing: list[int], steps: int, seed: int, kind: str | None
-) -> dict[int, Floats]:
-    """Return the latencies of each `latency_every`-th run of a static circuit."""
-    every = bench.spec.latency_every
-    timed = [run for run in missing if every and run % every == 0]
+    bench: Bench, timed: list[int], steps: int, seed: int, kind: str | None
+) -> tuple[dict[int, Floats], SolverError | None]:
+    """Return the latencies by run of a static circuit, and what failed if some did."""
     rasters = (draw_raster(bench.spec, run, steps, seed, kind)[1] for run in timed)
-    return {timed[place]: latency_s for place, latency_s in bench.latencies(rasters)}
+    found: dict[int, Floats] = {}
+    try:
+        for place, latency_s in bench.latencies(rasters):
+            found[timed[place]] = latency_s
+    except SolverError as error:
+        if not error.triage:  # no solver at all
+            raise
+        return found, error
+    return found, None
 
 
 class _InOrder:

@@ -28,7 +28,10 @@ class Solver(Protocol):
 
 
 class Task(Protocol):
-    """One job: told by `label` and `params`, answered by its `run` in a worker process."""
+    """One job: told by `label` and `params`, answered by its `run` in a worker process.
+
+    Two of one class with the same deck, and the same `reads` if they have it, are one job.
+    """
 
     @property
     def deck(self) -> str: ...

@@ -68,7 +68,7 @@ def step_figures(
     spec: CircuitSpec, idle: NDArray[np.bool_], reference: StepResult | Steps, result: StepResult
 ) -> Figures:
     """Return event, energy (by the reference's step kind), latency and output errors, as shares."""
-    both = result.fired & reference.fired
+    timed = result.fired & reference.fired & ~np.isnan(result.latency_s + reference.latency_s)
     wrong = result.fired != reference.fired
     events = int(result.fired.sum() + reference.fired.sum())
     error, energy = np.abs(_energy(result) - _energy(reference)), _energy(reference)
@@ -79,7 +79,7 @@ def step_figures(
     figures: Figures = {
         "event": float(wrong.sum() / events) if events else None,
         "fired_mismatch": float(wrong.mean()),
-        "latency": _share(np.abs(result.latency_s - reference.latency_s)[both], reference.latency_s[both]),
+        "latency": _share(np.abs(result.latency_s - reference.latency_s)[timed], reference.latency_s[timed]),
         "output": float(np.sqrt((((result.outputs - reference.outputs) / span) ** 2).mean())),
         "energy": _share(error, energy),
     }

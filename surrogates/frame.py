@@ -12,6 +12,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.errors import DatasetError
 from simcore.recording import Steps
 from simcore.spec import CircuitSpec, PortKind
 from surrogates.design import Design, fit_design
@@ -153,14 +154,19 @@ def detects_events(spec: CircuitSpec) -> bool:
 
 def fit_step_frame(spec: CircuitSpec, steps: Steps, *, idle: bool) -> Frame:
     """Fit design, linear model and scales on the training rows of driven or of idle steps."""
-    events = int(steps.fired.sum())
+    events, timed = int(steps.fired.sum()), is_timed(steps)
+    if spec.has_latencies and events >= MIN_EVENTS and not timed.any():
+        raise DatasetError(
+            f"the recording of '{spec.name}' has no latency among {events} events of its training runs: "
+            "record more runs"
+        )
     branched = detects_events(spec) and events >= MIN_EVENTS
     targets = Targets(
         n_out=spec.width(PortKind.OUTPUT),
         n_state=spec.width(PortKind.STATE),
         detects=detects_events(spec),
         fired=branched,
-        latency=events >= MIN_EVENTS,
+        latency=int(timed.sum()) >= MIN_EVENTS,
         branched=branched,
         duration_powers=(0.0, 0.0),
     )
@@ -170,7 +176,7 @@ def fit_step_frame(spec: CircuitSpec, steps: Steps, *, idle: bool) -> Frame:
     if idle:
         targets = replace(targets, duration_powers=_duration_powers(design, table.x, steps))
         table = step_table(spec, steps, targets)
-    return _fit(design, targets, table, steps.state, steps.latency_s[steps.fired])
+    return _fit(design, targets, table, steps.state, steps.latency_s[timed])
 
 
 def fit_reset_frame(spec: CircuitSpec, table: Table) -> Frame:
@@ -179,6 +185,11 @@ def fit_reset_frame(spec: CircuitSpec, table: Table) -> Frame:
     targets = Targets(n_out, n_state, False, False, False, False)
     design = fit_design(spec, table.x, kinds=(PortKind.INPUT, PortKind.PARAM), idle=False)
     return _fit(design, targets, table, table.y[:, n_out:], np.zeros(0))
+
+
+def is_timed(steps: Steps) -> Mask:
+    """Whether there was an event whose latency is known: all are but in static circuits."""
+    return steps.fired & ~np.isnan(steps.latency_s)
 
 
 def step_table(spec: CircuitSpec, steps: Steps, targets: Targets) -> Table:
@@ -193,8 +204,9 @@ def step_table(spec: CircuitSpec, steps: Steps, targets: Targets) -> Table:
         columns.append(fired.astype(np.float64))
         valid.append(np.ones_like(fired))
     if targets.latency:
-        columns.append(np.where(fired, np.nan_to_num(steps.latency_s)[:, None], 0.0))
-        valid.append(fired)
+        timed = is_timed(steps)
+        columns.append(np.where(timed, steps.latency_s, 0.0)[:, None])
+        valid.append(timed[:, None])
     for branch in (~fired, fired) if targets.branched else (np.ones_like(fired),):
         columns.append(y)
         valid.append(np.broadcast_to(branch, y.shape))

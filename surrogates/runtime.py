@@ -1,6 +1,5 @@
 """The back end `surrogate`: a bank of units that an ONNX bundle answers."""
 
-import itertools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from simcore.bank import BankRequest, Floats, Raster, RasterResult, StepInput, StepResult
 from simcore.errors import ContractError, ScenarioError
 from simcore.manifest import explain
+from simcore.replay import stepped
 from simcore.spec import CircuitSpec, PortKind, Record
 from surrogates.bundle import SurrogateBundle, load_bundle
 from surrogates.layout import Layout
@@ -53,6 +53,7 @@ class SurrogateBank:
         self.n_units = len(params)
         self._bundle = bundle
         self._layout = Layout(spec)
+        self._swings = _swings(spec)
         self._limits = {name: _limits(bundle, name) for name in ("driven", "idle")}
         self._cpu_s = 0.0
         self.reset()
@@ -78,7 +79,9 @@ class SurrogateBank:
         low, high = self._limits[graph]
         self._out_of_range[units] += np.any(~((x >= low) & (x <= high)), axis=1)
         answer = self._answer(graph, x)
-        outputs = answer["outputs"].astype(np.float64)
+        # An idle step changes no input, hence no output of a circuit without memory.
+        holds = request.idle and self.spec.kind == "static"
+        outputs = self._outputs[units] if holds else answer["outputs"].astype(np.float64)
         fired = self._fired(answer, outputs, units)
         self._state[units] = answer["state"]
         self._outputs[units] = outputs
@@ -88,7 +91,9 @@ class SurrogateBank:
             fired=fired,
             supply_j=answer["supply_j"].astype(np.float64),
             input_j=answer["input_j"].astype(np.float64),
-            latency_s=np.where(fired, answer["latency_s"].astype(np.float64), np.nan),
+            latency_s=np.where(
+                fired & self.spec.has_latencies, answer["latency_s"].astype(np.float64), np.nan
+            ),
         )
 
     def set_state(self, units: NDArray[np.int64], state: Floats) -> None:
@@ -105,35 +110,14 @@ class SurrogateBank:
         """Step each raster as a unit of its own from reset: row j of all of them in one call."""
         bank = SurrogateBank(self._bundle, self.spec, np.stack([raster.params for raster in rasters]))
         reset_state, reset_outputs = bank._state.copy(), bank._outputs.copy()
-        lengths = np.array([len(raster.duration_ps) for raster in rasters])
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        duration = np.concatenate([raster.duration_ps for raster in rasters])
-        inputs = np.concatenate([raster.inputs for raster in rasters])
-        idle = np.concatenate([raster.idle for raster in rasters])
-        columns: dict[str, NDArray[Any]] = {}
-        for step in range(int(lengths.max())):
-            units = np.flatnonzero(lengths > step)
-            for rest in (False, True):
-                some = units[idle[starts[units] + step] == rest]
-                rows = starts[some] + step
-                if len(rows):
-                    result = bank.step(StepInput(some, duration[rows], inputs[rows], rest))
-                    for name in StepResult.__slots__:
-                        values = getattr(result, name)
-                        column = columns.setdefault(
-                            name, np.empty((len(idle), *values.shape[1:]), values.dtype)
-                        )
-                        column[rows] = values
-            progress((step + 1) / lengths.max())
+        steps = stepped(bank, rasters, progress)
         self._cpu_s += bank._cpu_s
         return [
             RasterResult(
-                reset_state[unit], reset_outputs[unit],
-                StepResult(**{name: column[start:end] for name, column in columns.items()}),
-                out_of_range=int(bank._out_of_range[unit]),
+                reset_state[unit], reset_outputs[unit], rows, out_of_range=int(bank._out_of_range[unit])
             )
-            for unit, (start, end) in enumerate(itertools.pairwise(starts.tolist()))
-        ]  # fmt: skip
+            for unit, rows in enumerate(steps)
+        ]
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:
         """Return steps that began outside the training range, per unit; a model has no rails."""
@@ -164,10 +148,9 @@ class SurrogateBank:
     def _fired(
         self, answer: Mapping[str, NDArray[np.float32]], outputs: Floats, units: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        swing = self._bundle.info.min_swing
-        if swing is None:
+        if self._bundle.info.min_swing is None:
             return np.asarray(answer["fired"] > 0)
-        return np.asarray(np.abs(outputs[:, 0] - self._outputs[units, 0]) >= swing)
+        return np.asarray((np.abs(outputs - self._outputs[units]) >= self._swings).any(axis=1))
 
     def _answer(self, graph: str, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run a graph in padded chunks."""
@@ -177,6 +160,13 @@ class SurrogateBank:
         parts = [self._bundle.run(graph, padded[i : i + CHUNK]) for i in range(0, len(padded), CHUNK)]
         self._cpu_s += time.process_time() - start
         return {name: np.concatenate([part[name] for part in parts])[: len(x)] for name in parts[0]}
+
+
+def _swings(spec: CircuitSpec) -> Floats:
+    """Return the change of each output column that makes an event, (n_out,)."""
+    ports = [port for port in spec.of(PortKind.OUTPUT) for _ in port.columns]
+    swings = [port.detector.min_swing if port.detector is not None else None for port in ports]
+    return np.array([np.inf if swing is None else swing for swing in swings])
 
 
 def _limits(bundle: SurrogateBundle, graph: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

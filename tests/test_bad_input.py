@@ -219,7 +219,9 @@ def test_transient_that_does_not_converge(
     )
     assert outcome.code == 3
     message = re.search(
-        r"crossbar_row step of 4000 ps from .*no convergence.*deck saved as (\S+)", outcome.err
+        r"8 solver jobs failed, 0 were finished; the first: crossbar_row replay .*gain=30.*"
+        r"no convergence.*Timestep too small.*deck saved as (\S+)",
+        outcome.err,
     )
     assert message is not None, outcome.err
     assert Path(message[1]).read_text()

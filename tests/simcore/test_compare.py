@@ -20,7 +20,7 @@ OPTIONS = [SPIKES, SPIKES | {"feedback": True}, LEVELS, TWICE]
 
 
 def judge(scenario: Scenario, candidate: str, out: Path) -> Comparison:
-    return compare_scenario(scenario, "exact", candidate, out, lambda _: lambda _: None)
+    return compare_scenario(scenario, "exact", candidate, out)
 
 
 def layer(comparison: Comparison, name: str) -> dict[str, Any]:

@@ -80,6 +80,28 @@ def test_late_events_are_counted_apart(ledger: Ledger) -> None:
     np.testing.assert_allclose(a.latency_sum_s, [1.5e-9, 0.5e-9], rtol=1e-15)
 
 
+def test_events_without_latency_count_but_are_not_timed() -> None:
+    """A static circuit: lane 0 knows one of two latencies, lane 1 none of its one."""
+    book = Ledger({"a": 2}, 2, trace=True)
+    fired, latency = [True, True, True, False], [0.25e-9, NAN, NAN, NAN]
+    answer = result(fired, [1, 2, 4, 8], [0, 0, 0, 0], latency)
+    book.record(address([0] * 4, [0, 0, 1, 1], [0, 1, 0, 1]), call([0, 1, 2, 3], start=1), answer, PERIOD_PS)
+    late = call([1], start=5)
+    book.record(address([0], [0], [1]), late, result([True], [16], [0], [NAN]), PERIOD_PS)
+    a = book.totals()["a"]
+    assert a.fired.tolist() == [3, 1]
+    assert a.timed.tolist() == [1, 0]
+    assert a.latency_sum_s.tolist() == [0.25e-9, 0.0]
+    np.testing.assert_allclose(a.last_event_s, [1.25e-9, NAN], rtol=1e-15)
+    assert a.supply_j.tolist() == [[1 + 2 + 16, 0, 0], [4, 8, 0]]
+    np.testing.assert_array_equal(book.trace()["a"].latency_s, [0.25e-9, NAN, NAN, NAN, NAN])
+
+
+def test_all_events_in_time_of_a_dynamic_circuit_are_timed(ledger: Ledger) -> None:
+    for totals in ledger.totals().values():
+        np.testing.assert_array_equal(totals.timed, totals.fired)
+
+
 def test_last_event_leaves_out_late_events_and_returns_to_reset(ledger: Ledger) -> None:
     totals = ledger.totals()
     np.testing.assert_allclose(totals["a"].last_event_s, [2e-9 + 0.75e-9, 1e-9 + 0.5e-9], rtol=1e-15)

@@ -10,6 +10,7 @@ import pytest
 from simcore.errors import CircuitError, RegistryError
 from simcore.manifest import load_circuit
 from simcore.spec import CircuitSpec, PortKind
+from tests import divider
 from tests.simcore.fakes import CIRCUITS, follower, leaky
 
 
@@ -84,6 +85,99 @@ def test_hash_ignores_comments(folder: Path, file: str) -> None:
     assert load_circuit(str(folder)).hash == leaky().hash
 
 
+def test_hash_ignores_how_finely_the_circuit_is_solved(folder: Path) -> None:
+    gold = "[solver.gold]\ntmax_ps = 10\ntstep_ps = 1\n[solver.std]\ntmax_ps = 50"
+    spec = edited(folder, "[solver.std]\ntmax_ps = 100", gold)
+    assert spec.solver["std"].tmax_ps == 50
+    assert spec.hash == leaky().hash
+
+
+CARD = ".model n nmos"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '.include "lib/card.lib"', ".include 'lib/card.lib'", ".include lib/card.lib", ".INC lib/card.lib",
+        "  .include  lib/card.lib ; the card", ".include {absolute}/lib/card.lib", '.inc "a lib/card.lib"',
+        ".include lib/nested.lib", ".lib lib/corners.lib ff", ".LIB 'lib/corners.lib' FF $ fast",
+        ".lib lib/corners.lib by_itself",
+    ],
+)  # fmt: skip
+def test_included_files_are_part_of_the_circuit(folder: Path, line: str) -> None:
+    for name in ("lib", "a lib", "lib/deep"):
+        (folder / name).mkdir()
+    files = {
+        "lib/card.lib": CARD,
+        "a lib/card.lib": CARD,
+        "lib/nested.lib": ".include deep/nested.lib",
+        "lib/deep/nested.lib": ".include ../card.lib",
+        "lib/corners.lib": "* corners\n.lib tt $ typical\n.include no.lib\n.endl tt\n"
+        f".lib ff\n{CARD}\n.ENDL\n.lib by_itself\n.lib corners.lib ff\n.endl\n",
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    netlist = folder / "leaky.cir"
+    netlist.write_text(f"* leaky\nR1 a b 1\n{line.format(absolute=folder)}\nR2 a b 2\n")
+    spec = load_circuit(str(folder))
+    assert spec.netlist.splitlines() == ["* leaky", "R1 a b 1", CARD, "R2 a b 2"]
+    for name in ("lib/card.lib", "a lib/card.lib", "lib/corners.lib"):
+        (folder / name).write_text((folder / name).read_text().replace("nmos", "pmos"))
+    assert load_circuit(str(folder)).hash != spec.hash
+    netlist.write_text(spec.netlist)
+    assert load_circuit(str(folder)).hash == spec.hash, "the same text, written out"
+
+
+def test_device_models_may_include_too(folder: Path) -> None:
+    (folder / "card.lib").write_text(".lib corners.lib tt\n.model p pmos")
+    (folder / "corners.lib").write_text(f".lib tt\n{CARD}\n.endl tt\n")
+    assert load_circuit(str(folder)).device_models == f"{CARD}\n.model p pmos"
+
+
+def test_lines_that_include_nothing_stay(folder: Path) -> None:
+    text = "* leaky\n*.include no.lib\n.lib tt\n.endl tt\n.ic v(a)=0\n"
+    (folder / "leaky.cir").write_text(text)
+    assert load_circuit(str(folder)).netlist == text
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"leaky.cir": "* leaky\n.include no.lib"},
+            r"leaky.cir, line 2: .include no.lib: cannot read the include .*/leaky/no.lib: .*No such file",
+        ),
+        (
+            {"leaky.cir": ".include a.lib", "a.lib": "\n\n.lib no.lib tt"},
+            r"leaky.cir, line 1: .*/a.lib, line 3: .lib no.lib tt: cannot read the include .*/leaky/no.lib",
+        ),
+        (
+            {"leaky.cir": ".lib a.lib sf", "a.lib": ".lib tt\n.endl\n.lib ff\n.endl"},
+            r"leaky.cir, line 1: .lib a.lib sf: .*/a.lib: no section 'sf'; it has: tt, ff",
+        ),
+        ({"leaky.cir": ".lib a.lib sf", "a.lib": ""}, "no section 'sf'; it has: none"),
+        (
+            {"leaky.cir": ".include a.lib", "a.lib": ".include leaky.cir"},
+            r"/a.lib, line 1: .include leaky.cir: .*/a.lib: includes itself by way of .*/leaky.cir",
+        ),
+        ({"leaky.cir": ".include leaky.cir"}, r"leaky.cir: includes itself by way of .*/leaky.cir"),
+        (
+            {"leaky.cir": ".lib a.lib tt", "a.lib": ".lib tt\n.lib a.lib TT\n.endl"},
+            r"/a.lib, line 2: .lib a.lib TT: .*/a.lib: includes itself by way of .*/a.lib",
+        ),
+        (
+            {"leaky.cir": ".include my a.lib", "my a.lib": ""},
+            r"leaky.cir, line 1: got .include my a.lib, expected .include FILE, quoted if it has spaces",
+        ),
+    ],
+)
+def test_wrong_include_is_refused(folder: Path, files: dict[str, str], message: str) -> None:
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    with pytest.raises(CircuitError, match=message):
+        load_circuit(str(folder))
+
+
 def test_other_device_models_make_another_circuit(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other.pm").write_text(".model other nmos")
     spec = load_circuit(str(folder), device_models="other.pm", base=tmp_path)
@@ -125,6 +219,25 @@ MISTAKES = [
     ('name = "leaky"', "name = 2020-01-01", None),
     ('name = "leaky"', "name = ", "not valid TOML"),
     ('device_models = "card.lib"', 'device_models = "no.lib"', "cannot read the device models .*no.lib"),
+    ("tail_periods = 2", "tail_periods = 2\nlatency_every = 3", "latency_every belongs to kind = 'static'"),
+    ("tail_periods = 2", "tail_periods = 2\nkind = 'fixed'", "kind: Input should be 'dynamic' or 'static'"),
+    ("reset = 0.0", "reset = 0.0\nvalues = []", r"port 'w': values are those of an input, .*, got \[\]"),
+    ("reset = 0.0", "reset = 0.0\nvalues = [0.0, 5.0]", r"values are .* within -4 to 4, got \[0.0, 5.0\]"),
+    ("reset = 0.0", "reset = 0.0\nvalues = [1.0]", r"port 'w': reset 0 is not one of its values \[1.0\]"),
+    ("reset = 0.0", "reset = 0.0\nvalues = ['on']", "ports.0.values.0: Input should be a valid number"),
+    ("reset = 0.0", "reset = 0.0\nvalues = [nan]", "ports.0.values.0: Input should be a finite number"),
+    ("default = 1.0", "default = 1.0\nvalues = [1.0]", "port 'gain': values are those of an input"),
+]  # fmt: skip
+STATIC_MISTAKES = [
+    ("tail_periods = 0", "tail_periods = 1", "tail_periods must be 0 in a static circuit, got 1"),
+    ("latency_every = 3", "latency_every = -1", "latency_every: .*greater than or equal to 0, got -1"),
+    ('stimulus = "level"', 'stimulus = "pulse"\nwidth_ps = 200',
+     "port 'in': a static circuit takes levels, got stimulus 'pulse'"),
+    ('kind = "param"', 'kind = "state"', "port 'load': a static circuit has no state"),
+    ('kind = "settled", min_swing = 0.02', 'kind = "crossing", threshold = 0.5',
+     "port 'out': a static circuit needs detector 'settled', got 'crossing'"),
+    ('kind = "settled", min_swing = 0.005', 'kind = "level", threshold = 0.5',
+     "port 'half': a static circuit needs detector 'settled', got 'level'"),
 ]  # fmt: skip
 
 
@@ -135,6 +248,21 @@ def test_wrong_manifest_is_refused(folder: Path, old: str, new: str, message: st
         return
     with pytest.raises(CircuitError, match=rf"(circuit.toml: .*)?{message}"):
         edited(folder, old, new)
+
+
+@pytest.mark.parametrize(("old", "new", "message"), STATIC_MISTAKES)
+def test_wrong_manifest_of_a_static_circuit_is_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(CircuitError, match=f"circuit.toml: .*{message}"):
+        edited(Path(shutil.copytree(divider.FOLDER, tmp_path / "divider")), old, new)
+
+
+def test_static_circuit_tells_whether_it_has_latencies() -> None:
+    spec = divider.divider()
+    assert (spec.kind, spec.latency_every, spec.has_latencies) == ("static", 3, True)
+    assert not spec.model_copy(update={"latency_every": 0}).has_latencies
+    assert (leaky().kind, leaky().has_latencies) == ("dynamic", True)
 
 
 def test_message_names_the_file(folder: Path) -> None:

@@ -1,5 +1,11 @@
 """Data sets of bank steps: written, resumed after a kill, read back."""
 
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -105,6 +111,114 @@ def test_what_a_kill_left_behind_is_cut_off(tmp_path: Path, cut: object) -> None
         for group in ("runs", "steps"):
             for name in theirs[group]:
                 np.testing.assert_array_equal(ours[group][name][:], theirs[group][name][:])
+
+
+APPEND = """
+import sys
+from pathlib import Path
+from tests.simcore.test_recording import SPEC, sample
+from simcore.recording import Recording
+recording = Recording(Path(sys.argv[1]), SPEC, {"seed": 1})
+for run in range(100_000):
+    recording.append(run, "dense" if run % 2 else "sparse", *sample(run, 100), cpu_s=0.5)
+    print(run, flush=True)
+"""
+
+
+@pytest.mark.parametrize("n_told", [3, 20])
+def test_kill_in_the_middle_of_an_append_loses_that_run_only(tmp_path: Path, n_told: int) -> None:
+    path = tmp_path / "x.h5"
+    command = [sys.executable, "-c", APPEND, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(n_told):
+            process.stdout.readline()
+        time.sleep(0.003)
+        process.kill()
+        n_told += len(process.stdout.readlines())
+    kept = read_recording(path)[2].run.tolist()
+    assert kept == list(range(len(kept)))
+    assert len(kept) - n_told in (0, 1)
+    whole = write(tmp_path / "y.h5", kept, 100)
+    for mine, theirs in zip(read_recording(path)[1:], read_recording(whole)[1:], strict=True):
+        for name in mine.__slots__:
+            np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+
+
+@contextmanager
+def file_size_limit(n_bytes: int) -> Iterator[None]:
+    """A full disk: no file may become larger (Python ignores SIGXFSZ)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_full_disk_is_told_and_the_runs_before_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    message = r"cannot write to the recording .*x\.h5: .*File too large; \d+ runs are kept in it"
+    with Recording(path, SPEC, {"seed": 1}) as recording:
+
+        def append(run: int) -> None:
+            recording.append(run, "sparse", *sample(run, 500), cpu_s=0.5)
+
+        with file_size_limit(1_000_000), pytest.raises(DatasetError, match=message):
+            list(map(append, range(1000)))
+        kept = recording.done()
+        run = len(kept)
+        assert 2 < run < 1000
+        assert read_recording(path)[2].run.tolist() == sorted(kept), "it can be read at once"
+        append(run)
+    _, steps, runs = read_recording(path)
+    assert len(runs.run) == run + 1
+    np.testing.assert_array_equal(steps.take(steps.run == run).inputs, sample(run, 500)[0].inputs)
+
+
+def test_full_disk_at_the_start_is_told(tmp_path: Path) -> None:
+    with (
+        file_size_limit(10_000),
+        pytest.raises(DatasetError, match=r"cannot write to the recording .*x\.h5: .*File too large"),
+    ):
+        Recording(tmp_path / "x.h5", SPEC, {"seed": 1})
+    write(tmp_path / "x.h5", [0])
+
+
+def test_append_that_was_interrupted_leaves_no_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while some columns have their rows and others have not: the next run goes where they were."""
+    path, whole = tmp_path / "x.h5", write(tmp_path / "y.h5", [0, 2])
+    resize, calls = h5py.Dataset.resize, []
+
+    def interrupted(data: h5py.Dataset, *args: object, **options: object) -> None:
+        calls.append(data)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        resize(data, *args, **options)
+
+    with Recording(path, SPEC, {"seed": 1}) as recording:
+        recording.append(0, "sparse", *sample(0), cpu_s=0.5)
+        with monkeypatch.context() as patch:
+            patch.setattr(h5py.Dataset, "resize", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                recording.append(1, "dense", *sample(1), cpu_s=0.5)
+        recording.append(2, "sparse", *sample(2), cpu_s=0.5)
+    for mine, theirs in zip(read_recording(path)[1:], read_recording(whole)[1:], strict=True):
+        for name in mine.__slots__:
+            np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+
+
+def test_locked_recording_is_not_moved_aside(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with (
+        Recording(path, SPEC, {"seed": 1}),
+        subprocess.Popen(
+            [sys.executable, "-c", APPEND, str(path)], stderr=subprocess.PIPE, text=True
+        ) as second,
+    ):
+        assert second.stderr is not None
+        assert "cannot open the recording" in second.stderr.read()
+    assert [found.name for found in tmp_path.iterdir()] == ["x.h5"]
 
 
 def test_recording_of_another_circuit_is_refused(tmp_path: Path) -> None:

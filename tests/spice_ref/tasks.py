@@ -42,6 +42,24 @@ class Die:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Append the process id to the file `mark`, sleep; the answer is the process id."""
+
+    mark: Path
+    seconds: float
+    deck: str = "* a deck"
+    label: str = "a task that tells where it runs"
+    params: str = ""
+    duration_ps: int = 0
+
+    def run(self, solver: Solver) -> int:
+        with self.mark.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(self.seconds)
+        return os.getpid()
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Do nothing for a while; the answer is the process id."""
 

@@ -8,7 +8,7 @@ from simcore.spec import CircuitSpec, PortKind
 from spice_ref.stimuli import DEFAULT_KNOBS, KINDS, draw_params, draw_raster
 
 
-@pytest.fixture(scope="module", params=["lif_neuron", "crossbar_row"])
+@pytest.fixture(scope="module", params=["lif_neuron", "crossbar_row", "comparator"])
 def spec(request: pytest.FixtureRequest) -> CircuitSpec:
     return load_circuit(request.param)
 
@@ -60,6 +60,36 @@ def test_weights_are_ternary_and_knobs_often_default(spec: CircuitSpec) -> None:
     assert abs(at_default.mean() - DEFAULT_KNOBS) < 0.1
     assert (drawn >= spec.low(PortKind.PARAM)).all()
     assert (drawn <= spec.high(PortKind.PARAM)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_digital_input_takes_its_values_only_and_is_often_active(kind: str) -> None:
+    """`clk` of the comparator: a run without a pulse would decide nothing."""
+    comparator = load_circuit("comparator")
+    clk = comparator.columns(PortKind.INPUT).index("clk")
+    active = []
+    for run in range(40):
+        _, raster = draw_raster(comparator, run, 60, 1, kind)
+        assert set(np.unique(raster.inputs[:, clk])) == {0.0, 1.5}
+        active.append(float((raster.inputs[~raster.idle, clk] == 1.5).mean()))
+    assert min(active) > 0.15
+    assert 0.3 < np.mean(active) < 0.7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_digital_input_takes_all_of_its_values(kind: str) -> None:
+    comparator = load_circuit("comparator")
+    ports = [
+        port.model_copy(update={"values": (0.0, 0.5, 1.0, 1.5)} if port.name == "clk" else {})
+        for port in comparator.ports
+    ]
+    four = comparator.model_copy(update={"ports": tuple(ports)})
+    clk = four.columns(PortKind.INPUT).index("clk")
+    rasters = [draw_raster(four, run, 60, 1, kind)[1] for run in range(10)]
+    drawn = np.concatenate([raster.inputs[~raster.idle, clk] for raster in rasters])
+    values, counts = np.unique(drawn, return_counts=True)
+    assert values.tolist() == [0.0, 0.5, 1.0, 1.5]
+    assert counts[1:].min() > 0.8 * counts[1:].mean()
 
 
 def test_dense_drive_of_the_neuron_reaches_network_sums() -> None:
