@@ -6,6 +6,7 @@ PySpice is GPLv3. Its own `run` takes notes on stderr for errors, so a run is ju
 import locale
 import logging
 import os
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -37,6 +38,10 @@ HINTS = {
     "'quit' asks": "a command in the netlist quits ngspice",
 }
 """What the log of a bad run does not say by itself."""
+
+
+_IDLE_TALK = re.compile(r"Note: No compat|\S+\s+[-+]?\d[\d.e+-]*$")
+"""Log lines that explain nothing, such as the rows of an initial solution."""
 
 
 class _Library(NgSpiceShared):  # type: ignore[misc]
@@ -172,7 +177,7 @@ def _complaint(log: list[str]) -> bool:
 
 def _told(reason: str, log: list[str]) -> str:
     """Return reason and the telling lines of a log: the complaints and what stands around them."""
-    lines = [line.strip() for line in log if line.strip() and not line.startswith("Note: No compat")]
+    lines = [line.strip() for line in log if line.strip() and not _IDLE_TALK.match(line.strip())]
     first = next((i for i, line in enumerate(lines) if _complaint([line])), len(lines) - 4)
     hints = [f"; {hint}" for words, hint in HINTS.items() if any(words in line for line in lines)]
     return f"{reason}{''.join(hints)}; ngspice says: " + " | ".join(

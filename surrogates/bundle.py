@@ -17,6 +17,7 @@ from simcore.manifest import explain
 from simcore.spec import CircuitSpec, PortKind, Record
 from surrogates.layout import Layout
 from surrogates.onnx_file import check_onnx
+from surrogates.origin import on_command_line
 
 SCHEMA = 1
 MANIFEST = "bundle.json"
@@ -137,7 +138,7 @@ def check_spec(path: Path, info: BundleInfo, spec: CircuitSpec) -> None:
     if info.spec.hash != spec.hash:
         raise BundleError(
             f"{path} was trained on {info.spec.name} {info.spec.hash[:12]}, the scenario uses {spec.name} "
-            f"{spec.hash[:12]}; train one with: simcore surrogate train {spec.name}"
+            f"{spec.hash[:12]}; train one with: simcore surrogate train {on_command_line(spec)}"
         )
 
 

@@ -46,7 +46,9 @@ def train_command(
 
 @app.command("list")
 def list_command(
-    circuit: Annotated[str | None, typer.Argument(help="Only the bundles of this circuit.")] = None,
+    circuit: Annotated[
+        str | None, typer.Argument(help="Only those of this circuit: a name, or a folder of your own.")
+    ] = None,
 ) -> None:
     """List the bundles of the registered circuits and how good they are."""
     from surrogates.shipped import list_bundles

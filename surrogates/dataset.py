@@ -11,6 +11,7 @@ from simcore.bank import Raster, RasterResult, StepResult
 from simcore.errors import DatasetError
 from simcore.recording import Runs, Steps, read_recording
 from simcore.spec import CircuitSpec
+from surrogates.origin import on_command_line
 
 PARTS = ("train", "selection", "test")
 SHARES = (0.8, 0.1, 0.1)
@@ -56,7 +57,7 @@ def load_dataset(path: Path, spec: CircuitSpec, seed: int) -> Dataset:
     if found.hash != spec.hash:
         raise DatasetError(
             f"{path} records {found.name} {found.hash[:12]}, expected {spec.name} {spec.hash[:12]}; "
-            f"make one with: simcore circuit record {spec.name}"
+            f"make one with: simcore circuit record {on_command_line(spec)}"
         )
     if len(runs.run) < MIN_RUNS:
         raise DatasetError(f"{path} holds {len(runs.run)} runs; training needs at least {MIN_RUNS}")

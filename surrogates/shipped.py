@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from simcore import registry
 from simcore.errors import BundleError
 from simcore.spec import CircuitSpec
 from surrogates.bundle import MANIFEST, BundleInfo, check_spec, read_info
+from surrogates.origin import is_built_in, on_command_line
 
 BEST = "best"
 SHIPPED = Path(__file__).parent / "bundles"
@@ -18,13 +18,13 @@ def bundle_key(spec: CircuitSpec) -> str:
 
 def bundle_root(spec: CircuitSpec) -> Path:
     """Return where the bundles of a circuit go: the package for a built-in one, else beside the circuit."""
-    built_in = spec.name in registry.names("circuits")
-    return (SHIPPED if built_in else Path(spec.folder) / "bundles") / bundle_key(spec)
+    return (SHIPPED if is_built_in(spec) else Path(spec.folder) / "bundles") / bundle_key(spec)
 
 
 def list_bundles(spec: CircuitSpec) -> list[tuple[Path, BundleInfo]]:
-    """Return all bundles of a circuit's name and sizes, by path; other specs included."""
-    found = sorted(bundle_root(spec).glob(f"*/{MANIFEST}"))
+    """Return all bundles of a circuit's name and sizes, its own and those that ship; other specs included."""
+    roots = dict.fromkeys([bundle_root(spec), SHIPPED / bundle_key(spec)])
+    found = [manifest for root in roots for manifest in sorted(root.glob(f"*/{MANIFEST}"))]
     return [(manifest.parent, read_info(manifest.parent)) for manifest in found]
 
 
@@ -50,4 +50,4 @@ def find_bundle(spec: CircuitSpec, family: str, base: Path) -> Path:
 
 
 def _hint(spec: CircuitSpec) -> str:
-    return f"train one with: simcore surrogate train {spec.name}"
+    return f"train one with: simcore surrogate train {on_command_line(spec)}"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -76,10 +77,11 @@ def test_node_voltages_come_back_in_their_order(stored: Cache) -> None:
         assert list(found[0].items()) == list(voltages.items())
 
 
-def test_numpy_alone_can_show_an_entry(stored: Cache) -> None:
+def test_h5py_alone_can_show_an_entry(stored: Cache) -> None:
     (entry,) = entries(stored.folder)
-    record = np.load(entry.path)
-    assert record["label"] == "a job"
+    with h5py.File(entry.path) as file:
+        record = file["answer"][()]
+    assert record["label"] == b"a job"
     assert record["cpu_s"] == 1.5
     np.testing.assert_array_equal(record["outputs"], TRACE.measured.outputs)
 
@@ -238,7 +240,7 @@ def test_old_ones_go(tmp_path: Path) -> None:
 
 def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
     (tmp_path / "ab").mkdir()
-    mine = [tmp_path / "ab" / "weights.npy", tmp_path / "ab" / "x.h5", tmp_path / "notes.npy"]
+    mine = [tmp_path / "ab" / "weights.h5", tmp_path / "ab" / "x.h5", tmp_path / "notes.h5"]
     for path in mine:
         path.touch()
     filled(tmp_path, 1)
@@ -257,7 +259,7 @@ def test_cache_info(simcore: Simcore, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "n_left"),
-    [(["--max-size", "0"], 0), (["--max-size", "0.6kB"], 1), (["--max-size", "1G"], 4),
+    [(["--max-size", "0"], 0), (["--max-size", "4kB"], 1), (["--max-size", "1G"], 4),
      (["--older-than", "1.5"], 2), (["--older-than", "0.5", "--max-size", "1T"], 1), (["--all"], 0)],
 )  # fmt: skip
 def test_cache_prune(simcore: Simcore, tmp_path: Path, options: list[str], n_left: int) -> None:

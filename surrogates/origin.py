@@ -1,0 +1,20 @@
+"""Where a circuit comes from: a built-in one goes by its name, a user's own by its folder."""
+
+import shlex
+from pathlib import Path
+
+from simcore import registry
+from simcore.manifest import circuit_folder
+from simcore.spec import CircuitSpec
+
+
+def is_built_in(spec: CircuitSpec) -> bool:
+    """Whether a circuit is the registered one of its name, and not a user's folder of the same name."""
+    if spec.name not in registry.names("circuits"):
+        return False
+    return not spec.folder or Path(spec.folder) == circuit_folder(spec.name)
+
+
+def on_command_line(spec: CircuitSpec) -> str:
+    """Return what names the circuit in a command."""
+    return spec.name if is_built_in(spec) or not spec.folder else shlex.quote(spec.folder)
