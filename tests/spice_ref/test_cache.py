@@ -259,7 +259,7 @@ def test_cache_info(simcore: Simcore, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "n_left"),
-    [(["--max-size", "0"], 0), (["--max-size", "4kB"], 1), (["--max-size", "1G"], 4),
+    [(["--max-size", "0"], 0), (["--max-size", "6kB"], 1), (["--max-size", "1G"], 4),
      (["--older-than", "1.5"], 2), (["--older-than", "0.5", "--max-size", "1T"], 1), (["--all"], 0)],
 )  # fmt: skip
 def test_cache_prune(simcore: Simcore, tmp_path: Path, options: list[str], n_left: int) -> None:
