@@ -96,13 +96,16 @@ class Engine:
         self._ledger = ledger
         self._seats: list[_Seat] = []
         for slot in slots:
-            outputs = slot.bank.reset()
+            # A replay starts from reset by itself, and tells the outputs there.
+            replays = by_layer and isinstance(slot.bank, OpenLoop)
+            outputs = None if replays else slot.bank.reset()
             parts = [replace(slot, layers=(layer,)) for layer in slot.layers] if by_layer else [slot]
             first = 0
             for part in parts:
                 seat = _Seat(part, order, n_lanes, merge_idle, first)
                 first += seat.n_units
-                seat.outputs = outputs[seat.first : first]
+                if outputs is not None:
+                    seat.outputs = outputs[seat.first : first]
                 self._seats.append(seat)
 
     def at_reset(self) -> dict[str, LayerOutput]:
@@ -121,7 +124,7 @@ class Engine:
     def run_layer(
         self, layer: str, deliveries: Sequence[Delivery], progress: Callable[[float], None]
     ) -> list[LayerOutput]:
-        """Run one layer through all its edges and settle it; return what it shows at the end of each.
+        """Run one layer through all its edges and settle it; return what it shows at reset and after each.
 
         A bank that can replay answers each unit's whole input at once, any other one is stepped.
         """
@@ -132,9 +135,10 @@ class Engine:
         if isinstance(seat.bank, OpenLoop):
             params = seat.bank.params[seat.first : seat.first + seat.n_units]
             flat = [call for calls in edges for call in calls]
-            results, seat.replayed = replayed(seat.bank, params, flat, progress)
+            seat.outputs, results, seat.replayed = replayed(seat.bank, params, flat, progress)
             answers = iter(results)
-        shown: list[LayerOutput] = []
+        nothing = np.zeros(seat.n_units, dtype=np.bool_)
+        shown = [self._show({id(seat): nothing}, [seat])[layer]]
         for step, calls in enumerate(edges):
             if step < len(deliveries):
                 self._ledger.digital(deliveries[step].actions)

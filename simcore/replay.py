@@ -16,9 +16,10 @@ Counts = Mapping[str, NDArray[np.int64]]
 
 def replayed(
     bank: OpenLoop, params: Floats, calls: Sequence[Call], progress: Callable[[float], None]
-) -> tuple[list[StepResult], Counts]:
-    """Return the answer of each call and the counters of the units, params (n_units, n_param).
+) -> tuple[Floats, list[StepResult], Counts]:
+    """Return the outputs at reset (n_units, n_out), the answer of each call, and the counters of the units.
 
+    params (n_units, n_param).
     `calls` are in order of time and reach every unit; a unit's rows in them make its raster.
     """
     requests = [call.request for call in calls]
@@ -47,7 +48,7 @@ def replayed(
         name: np.array([getattr(result, name) for result in results])
         for name in ("out_of_range", "rail_excursions")
     }
-    return answers, counts
+    return np.stack([result.reset_outputs for result in results]), answers, counts
 
 
 def stepped(

@@ -80,13 +80,12 @@ def lock_step(
 
 def run_ahead(network: Network, engine: Engine, ledger: Ledger, progress: Callable[[float], None]) -> None:
     """Run each layer through all its edges before those that read it; raises ScenarioError on feedback."""
-    reset = engine.at_reset()
     shown: dict[str, list[LayerOutput]] = {}
     total, done = sum(layer.n_units for layer in network.layers), 0
     for layer in in_order(network):
 
         def seen(name: str, step: int, delay: int = layer.delay_periods) -> LayerOutput:
-            return shown[name][step - delay] if step >= delay else reset[name]
+            return shown[name][max(0, step - delay + 1)]
 
         deliveries = [
             layer.stage.deliver(step, tuple(seen(name, step) for name in layer.sources))
@@ -95,7 +94,7 @@ def run_ahead(network: Network, engine: Engine, ledger: Ledger, progress: Callab
         report = scaled(progress, done / total, layer.n_units / total)
         shown[layer.name] = engine.run_layer(layer.name, deliveries, report)
         done += layer.n_units
-    for step, output in enumerate(shown[network.layers[-1].name]):
+    for step, output in enumerate(shown[network.layers[-1].name][1:]):
         ledger.digital(network.readout.observe(step, output))
 
 
