@@ -19,8 +19,8 @@ def replayed(
 ) -> tuple[Floats, list[StepResult], Counts]:
     """Return the outputs at reset (n_units, n_out), the answer of each call, and the counters of the units.
 
-    params (n_units, n_param).
-    `calls` are in order of time and reach every unit; a unit's rows in them make its raster.
+    `params` are (n_units, n_param). `calls` are in order of time and reach every unit; a unit's rows in them
+    make its raster.
     """
     requests = [call.request for call in calls]
     units = np.concatenate([request.units for request in requests])

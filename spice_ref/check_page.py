@@ -53,15 +53,16 @@ def write_page(spec: CircuitSpec, report: CheckReport, folder: Path) -> Path:
 
 
 def tables(report: CheckReport) -> list[Table]:
-    """Return the tables of a report, that of the noise first where there is one."""
-    return [*([noise_table(report.noise)] if report.noise else []), *report.tables()]
+    """Return the tables of a report that have rows, that of the noise first where there is one."""
+    found = [*([noise_table(report.noise)] if report.noise else []), *report.tables()]
+    return [table for table in found if table.rows]
 
 
 def steps_table(shown: Sequence[Shown]) -> Table:
     """Return events, energies and latencies of the shown stimuli."""
     rows = [row for each in shown for row in _steps(each)]
     columns = ("stimuli", "start", "step", "event", "latency", "supply", "input", "output at the end (V)")
-    return Table("Steps of the waveforms above", columns, tuple(rows))
+    return Table(f"Steps of the waveforms in {FILE}", columns, tuple(rows))
 
 
 def _steps(shown: Shown) -> list[tuple[str, ...]]:

@@ -118,7 +118,13 @@ def test_check_shows_waveforms_noise_and_tables(simcore: Command, tmp_path: Path
         "circuit", "check", circuit, "--runs", 1, "--steps", 12, "--noise", "--out", tmp_path, width=160
     )
     assert outcome.code == 0, outcome.err
-    for words in ("Steps of the waveforms above", "closed loop", "Gear", "edges +1 ps", "no problem found"):
+    for words in (
+        "Steps of the waveforms in check.html",
+        "closed loop",
+        "Gear",
+        "edges +1 ps",
+        "no problem found",
+    ):
         assert words in outcome.out
     page = (tmp_path / "check.html").read_text()
     assert page.count("stimulus; dotted: clock edges") == 3
