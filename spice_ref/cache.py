@@ -2,10 +2,11 @@
 
 A file is written whole beside its place and then renamed, so that a kill loses at most the job in flight, a
 reader never sees half an entry, and any number of processes may share a folder. The hash covers deck (models,
-stimuli and options are in it), what is read off, ngspice's version and the format. The file holds one record,
-`answer`, with the fields `label`, `cpu_s` (solver seconds that the answer took), `sha256` (of the file, with
-this field blank), `empty` (JSON: arrays without elements, which HDF5 records cannot hold) and the arrays of
-the answer.
+stimuli and options are in it), what is read off and by which code, ngspice's version and the format.
+
+An entry holds one record, `answer`: `label`, `cpu_s` (solver seconds that the answer took), `sha256` (of the
+file, with this field blank), `empty` (JSON: arrays without elements, which HDF5 records cannot hold) and the
+arrays of the answer.
 """
 
 import contextlib
@@ -29,10 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from spice_ref import measure, sweep, tasks
 from spice_ref.tasks import Arrays, Storable
 
 SCHEMA = 1
-"""Raised whenever the meaning of an entry changes, what is measured from the raw vectors included."""
+"""Raised whenever the layout of an entry changes."""
 CACHE_ENV = "SIMCORE_CACHE"
 """Environment variable: folder of the cache, else `simcore/spice` in the user's cache folder."""
 RECORD, CHECKSUM, TEXT_BYTES = "answer", "sha256", 200
@@ -115,7 +117,7 @@ class Cache:
                 partial.unlink()
 
     def _path(self, task: Storable) -> Path:
-        parts = (str(SCHEMA), self._version, type(task).__name__, task.reads, task.deck)
+        parts = (str(SCHEMA), self._version, _code(), type(task).__name__, task.reads, task.deck)
         key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         return self.folder / key[:2] / f"{key[2:]}.h5"
 
@@ -172,6 +174,13 @@ def _image(arrays: Arrays, label: str, cpu_s: float) -> bytes:
     frame = _frame(record.dtype)
     record[CHECKSUM] = _digest(frame.before + record.tobytes() + frame.behind)
     return frame.before + record.tobytes() + frame.behind
+
+
+@functools.cache
+def _code() -> str:
+    """Return a hash of the code that turns vectors into answers: results of another code are not mixed in."""
+    sources = (Path(module.__file__ or "") for module in (measure, tasks, sweep))
+    return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 @functools.lru_cache(maxsize=256)
