@@ -1,4 +1,4 @@
-"""Idle merging against stepping every idle period, on ngspice and on surrogates (issue 2, item 4).
+"""Idle merging against stepping every idle period, on ngspice and on surrogates.
 
 Each case runs with `merge_idle` true and false. Beside the difference stand what it must not exceed: on
 ngspice the reference's own noise (std against gold on the same rasters), on the surrogate half of its

@@ -1,4 +1,4 @@
-"""The ledger of a run on ngspice against one independent open-loop transient per unit (issue 2, item 6).
+"""The ledger of a run on ngspice against one independent open-loop transient per unit.
 
 A network runs in closed loop, step by step. Then each unit's inputs are read back from the trace and
 driven into a fresh circuit in ONE continuous transient, whose energy ngspice integrates in the deck and whose

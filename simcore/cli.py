@@ -20,7 +20,7 @@ from simcore.scenario import Scenario, load_scenario
 from simcore.summary_tables import error_tables, layer_tables
 from simcore.terminal import console, progress_bar
 from simcore.units import percent, si
-from simcore.waves import parse_choice, write_waves
+from simcore.waves import check_choices, parse_choice, write_waves
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,6 +72,9 @@ def run_command(
         raise UserError("--waves needs --trace: waveforms are drawn from the traced inputs")
     directory = out or Path("runs") / f"{config.name}-{config.backend.default}"
     with _naming(scenario), progress_bar() as show:
+        if chosen:
+            samples_run = range(config.dataset.start, config.dataset.start + config.samples)
+            check_choices(chosen, rehearse(config), samples_run)
         result = run(
             config, directory, trace=trace, progress=show(f"{config.name} on {config.backend.default}")
         )
@@ -107,8 +110,8 @@ def compare_command(
     n_noise = (noise_samples or sys.maxsize) if noise or noise_samples else 0
     if len(target) > 2:
         raise UserError(f"compare takes one scenario or two runs, got {len(target)} paths")
-    if len(target) == 2 and (samples is not None or set_):
-        raise UserError("--samples and --set change a scenario, got two stored runs")
+    if len(target) == 2 and (samples is not None or set_ or cluster):
+        raise UserError("--samples, --set and --cluster change a scenario, got two stored runs")
     with _naming(target[0]), progress_bar() as show:
         if len(target) == 2:
             directory = out or Path("runs") / "compare"

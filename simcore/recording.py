@@ -170,7 +170,7 @@ class Recording:
     def _same_settings(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Refuse to mix runs of other settings into a file."""
         stored = json.loads(self._file.attrs["provenance"])
-        for key in ("seed", "steps", "accuracy", "preset"):
+        for key in ("seed", "steps", "accuracy", "preset", "solver"):
             if key in stored and key in provenance and stored[key] != provenance[key]:
                 self._file.close()
                 raise DatasetError(

@@ -68,7 +68,13 @@ class ResultWriter:
         self._file.flush()
 
     def append(self, batch: BatchResult) -> None:
-        """Add the samples of one batch and flush."""
+        """Add the samples of one batch and flush; raises ResultError where the disk takes no more."""
+        try:
+            self._append(batch)
+        except (OSError, RuntimeError) as error:
+            raise ResultError(f"cannot write {self.path}: {error}") from error
+
+    def _append(self, batch: BatchResult) -> None:
         results = self._file.require_group("results")
         _append(results, "label", batch.labels)
         _append(results, "scores", batch.scores)

@@ -1,7 +1,7 @@
 """Waveforms of chosen units of a traced run: what each received, once more through ngspice."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +55,19 @@ def write_waves(
     layers = {layer.name: layer for layer in assembly.architecture.network(assembly.batch(0, 1)).layers}
     written: list[Path] = []
     for done, choice in enumerate(choices):
-        layer = _layer(choice, layers, result)
+        layer = _layer(choice, layers, result.samples.tolist())
         written += _write(result, scenario, choice, layer, directory / FOLDER)
         progress((done + 1) / len(choices))
     return written
 
 
-def _layer(choice: Choice, layers: dict[str, Layer], result: RunResult) -> Layer:
+def check_choices(choices: Sequence[Choice], layers: Sequence[Layer], samples: Collection[int]) -> None:
+    """Raise UserError for a layer, unit or sample that a run does not have."""
+    for choice in choices:
+        _layer(choice, {layer.name: layer for layer in layers}, samples)
+
+
+def _layer(choice: Choice, layers: Mapping[str, Layer], samples: Collection[int]) -> Layer:
     """Return the layer of a choice; raises UserError where run and choice do not fit."""
     if choice.layer not in layers:
         raise UserError(f"--waves: no layer '{choice.layer}' in the run; it has: {', '.join(layers)}")
@@ -69,9 +75,8 @@ def _layer(choice: Choice, layers: dict[str, Layer], result: RunResult) -> Layer
     beyond = [unit for unit in choice.units if unit >= layer.n_units]
     if beyond:
         raise UserError(f"--waves: layer {layer.name} has units 0 to {layer.n_units - 1}, got {beyond[0]}")
-    if choice.sample is not None and choice.sample not in result.samples:
-        low, high = result.samples.min(), result.samples.max()
-        raise UserError(f"--waves: sample {choice.sample} was not run, only {low} to {high}")
+    if choice.sample is not None and choice.sample not in samples:
+        raise UserError(f"--waves: sample {choice.sample} is not run, only {min(samples)} to {max(samples)}")
     return layer
 
 

@@ -98,15 +98,18 @@ class Bench:
         return self.queue.map([Point(self.decks.point(row), label, self.told(row)) for row in params])
 
     def replay(
-        self, rasters: Iterable[Raster], probe: Probe | None = None
+        self,
+        rasters: Iterable[Raster],
+        probe: Probe | None = None,
+        on_failure: Callable[[int], None] = lambda _: None,
     ) -> Iterator[tuple[int, Trace, float]]:
         """Yield (place, trace, CPU seconds) of each raster as they come, each one continuous transient.
 
-        Those of a static circuit are sweeps of operating points.
+        `on_failure` is called with the place of each that failed. Those of a static circuit are sweeps of operating points.
         """
         chosen = probe or self.probe
         task = self.sweep if self.spec.kind == "static" else self.transient
-        return self.queue.as_completed(task(raster, chosen) for raster in rasters)
+        return self.queue.as_completed((task(raster, chosen) for raster in rasters), on_failure)
 
     def transient(self, raster: Raster, probe: Probe, shift_ps: int = 0) -> Transient:
         """Return the job of one continuous transient over a raster, all its edges `shift_ps` later."""

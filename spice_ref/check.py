@@ -9,7 +9,8 @@ from simcore.bank import Floats, Raster, StepResult
 from simcore.schedule import scaled
 from simcore.spec import CircuitSpec, Detector, PortKind
 from spice_ref.bank import Bench, joined
-from spice_ref.measure import Measured, Probe
+from spice_ref.deck import edges_ps
+from spice_ref.measure import Measured, Probe, measure
 from spice_ref.netlist import SOURCES, Element, source_class
 from spice_ref.noise import Noise, noise_of
 from spice_ref.probe import branch
@@ -136,15 +137,17 @@ def check_circuit(
 
 def _shown(bench: Bench, drawn: Sequence[tuple[str, Raster]]) -> tuple[Shown, ...]:
     """Run the first steps of the first raster of some kinds once more, keeping all waveforms."""
+    spec = bench.spec
     first: dict[str, Raster] = {}
     for kind, raster in drawn:
         first.setdefault(kind, raster.take(slice(SHOWN_STEPS)))
     chosen = dict(list(first.items())[:SHOWN_KINDS])
     vectors = bench.queue.map([bench.waveforms(raster) for raster in chosen.values()])
-    traces = bench.queue.map([bench.transient(raster, bench.probe) for raster in chosen.values()])
     return tuple(
-        Shown(kind, raster, joined([trace.measured], bench.spec), curves)
-        for (kind, raster), trace, curves in zip(chosen.items(), traces, vectors, strict=True)
+        Shown(
+            kind, raster, joined([measure(bench.probe, curves, edges_ps(raster.duration_ps))], spec), curves
+        )
+        for (kind, raster), curves in zip(chosen.items(), vectors, strict=True)
     )
 
 
@@ -201,15 +204,15 @@ def _events(probe: Probe, found: Sequence[_Run]) -> tuple[Table, list[str]]:
     rows: list[tuple[Cell, ...]] = []
     problems: list[str] = []
     for i, (node, detector) in enumerate(probe.detectors):
-        if detector.threshold is None:
-            continue
         for kind in KINDS:
-            fired = [~np.isnan(run.measured.latency_s[i :: len(probe.detectors)]) for run in _of(found, kind)]
+            fired = [run.measured.fired[i :: len(probe.detectors)] for run in _of(found, kind)]
             counts = np.concatenate(fired, axis=1).sum(axis=1)
+            if not counts[0] and kind != "sparse":
+                problems.append(f"output '{node}', {kind}: no event at all; {_never(detector)}")
+            if detector.threshold is None:
+                continue
             changes = [float(count / counts[0] - 1) if counts[0] else np.nan for count in counts[1:]]
             rows.append((node, kind, *counts.tolist(), *(100 * change for change in changes)))
-            if not counts[0] and kind != "sparse":
-                problems.append(f"output '{node}', {kind}: no event at all; the threshold is never crossed")
             worst = max(map(abs, changes), default=0.0)
             if kind != "sparse" and worst >= INSENSITIVE:
                 problems.append(
@@ -219,12 +222,18 @@ def _events(probe: Probe, found: Sequence[_Run]) -> tuple[Table, list[str]]:
     return Table("Events against the detector's threshold", columns, tuple(rows)), problems
 
 
+def _never(detector: Detector) -> str:
+    if detector.threshold is None:
+        return f"it never changes by min_swing = {detector.min_swing:g} within a step"
+    return f"the threshold of {detector.threshold:g} V is never crossed"
+
+
 def _late(spec: CircuitSpec, found: Sequence[_Run]) -> tuple[Table, list[str]]:
     """Events by idle periods since the last driven step; those behind the tail are late."""
     n_standard = spec.width(PortKind.OUTPUT)
     since: list[Floats] = []
     for run in found:
-        fired = ~np.isnan(run.measured.latency_s[:n_standard]).all(axis=0)
+        fired = run.measured.fired[:n_standard].any(axis=0)
         since.append(_idle_periods(spec, run.raster)[fired])
     events = np.concatenate(since) if since else np.zeros(0)
     late = int((events > spec.tail_periods).sum())

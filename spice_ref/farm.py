@@ -21,6 +21,8 @@ RETRIES = 2
 """How often a task whose worker crashed or hung is tried again in another one."""
 START_S = 120.0
 """How long a worker may take to load ngspice."""
+NOWHERE = "/nonexistent"
+"""Home of the solver processes."""
 TIMEOUT_PS = 500_000
 """Simulated time that `timeout_s` covers; longer transients get proportionally more."""
 
@@ -165,13 +167,14 @@ class _Worker:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         # OMP_THREAD_LIMIT counts when ngspice's OpenMP loads; without it a run takes up to 30 times longer.
-        paths = os.pathsep.join(path for path in sys.path if path)
-        environment = os.environ | {"OMP_THREAD_LIMIT": "1", "PYTHONPATH": paths}
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+        # A .spiceinit in the current or home folder would change answers: neither has one.
+        environment = os.environ | {"OMP_THREAD_LIMIT": "1", "PYTHONPATH": paths, "HOME": NOWHERE}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "spice_ref.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=os.sep,
                 start_new_session=True,  # Ctrl-C reaches the farm, which stops its workers
             )  # fmt: skip
         self.pipe: Connection[Any, Answer] = Connection(ours.detach())

@@ -37,11 +37,6 @@ class Noise:
     ms_per_row: float
     """Solver CPU per step."""
 
-    @property
-    def behaviour(self) -> Figure:
-        """Output error of a level, event error of spikes."""
-        return self.event if self.output is UNDEFINED else self.output
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -87,7 +82,8 @@ def _variants(spec: CircuitSpec, preset: SolverPreset) -> Iterator[tuple[str, So
         if other != preset:
             yield name, other, 0
     if spec.kind == "dynamic":
-        yield "Gear", changed(method="gear"), 0
+        other = "trap" if preset.options.get("method") == "gear" else "gear"
+        yield {"gear": "Gear", "trap": "trapezoidal"}[other], changed(method=other), 0
         yield f"edges +{SHIFT_PS} ps", preset, SHIFT_PS
 
 

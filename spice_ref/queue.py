@@ -5,7 +5,7 @@ Recordings, replays and closed-loop steps all go through it. A failed job stops 
 
 import hashlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -61,17 +61,20 @@ class JobQueue:
             answers[place] = value
         return [answers[place] for place in range(len(answers))]
 
-    def as_completed(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Any, float]]:
+    def as_completed(
+        self, tasks: Iterable[Task], on_failure: Callable[[int], None] = lambda _: None
+    ) -> Iterator[tuple[int, Any, float]]:
         """Yield (place in the order, answer, CPU s) as they come; tasks are taken as they can be run.
 
-        Raises SolverError with the triage of all failed jobs when the others are done.
+        `on_failure` is called with the place of each job that failed. Raises SolverError with the triage of all failed jobs when the others are done.
         """
-        job = _Job(self, tasks)
-        with closing(self._pool.as_completed(job.missing())) as outcomes:  # no worker stays at a lost job
-            for outcome in outcomes:
-                job.finish(outcome)
-                yield from job.ready()
-        yield from job.ready()
+        job = _Job(self, tasks, on_failure)
+        while job.goes_on():
+            with closing(self._pool.as_completed(job.missing())) as outcomes:  # no worker stays at a lost job
+                for outcome in outcomes:
+                    job.finish(outcome)
+                    yield from job.ready()
+            yield from job.ready()
         job.report()
 
     def close(self) -> None:
@@ -112,8 +115,9 @@ class JobQueue:
 class _Job:
     """One call of the queue: which tasks wait for which, what is ready, what failed."""
 
-    def __init__(self, queue: JobQueue, tasks: Iterable[Task]) -> None:
+    def __init__(self, queue: JobQueue, tasks: Iterable[Task], on_failure: Callable[[int], None]) -> None:
         self._queue = queue
+        self._on_failure = on_failure
         self._tasks = enumerate(tasks)
         self._ready: deque[tuple[int, Any, float]] = deque()
         self._places: dict[bytes, list[int]] = {}
@@ -122,6 +126,15 @@ class _Job:
         self._answers: dict[bytes, tuple[Any, float] | None] = {}
         self._failures: list[FailedJob] = []
         self._n_good = 0
+        self._has_more = True
+
+    def goes_on(self) -> bool:
+        """Tell whether there are tasks left, and hope for them."""
+        return self._has_more and not self._is_hopeless
+
+    @property
+    def _is_hopeless(self) -> bool:
+        return len(self._failures) >= HOPELESS and not self._n_good
 
     def missing(self) -> Iterator[Task]:
         """Yield the tasks that a pool must run; what is known already gets ready."""
@@ -143,9 +156,12 @@ class _Job:
             self._sent[self._n_sent] = key, task
             self._n_sent += 1
             yield task
+            if self._is_hopeless:
+                return  # what is under way is still waited for: one success, and the others are sent too
+        self._has_more = False
 
     def finish(self, outcome: Outcome) -> None:
-        """Take an outcome of the pool; raises SolverError where there is no hope for the others."""
+        """Take an outcome of the pool."""
         key, task = self._sent.pop(outcome.place)
         if outcome.failure is None:
             self._queue.keep(task, outcome.value, outcome.cpu_s)
@@ -153,8 +169,8 @@ class _Job:
             return
         self._queue.cpu_s += outcome.cpu_s
         self._failures.append(self._queue.triage(task, outcome.failure))
-        if len(self._failures) >= HOPELESS and not self._n_good:
-            self.report()
+        for place in self._places[key]:
+            self._on_failure(place)
 
     def ready(self) -> Iterator[tuple[int, Any, float]]:
         """Yield what is answered and was not yielded yet."""

@@ -51,7 +51,8 @@ def record(
             complete = [run for run in missing if run in latencies or run not in timed]
             rows = _InOrder(spec, recording, complete, latencies)
             try:
-                for place, trace, cpu_s in bench.replay(rows.draw(steps, seed, kind)):
+                answers = bench.replay(rows.draw(steps, seed, kind), on_failure=rows.skip)
+                for place, trace, cpu_s in answers:
                     rows.add(place, raster_result(trace, spec), cpu_s)
                     progress(1 - (len(missing) - rows.n_answered) / runs)
             except KeyboardInterrupt:
@@ -93,6 +94,7 @@ class _InOrder:
         self._latencies = latencies
         self._drawn: dict[int, tuple[str, Raster]] = {}
         self._waiting: dict[int, tuple[RasterResult, float]] = {}
+        self._failed: set[int] = set()
         self._next = 0
         self.n_answered = 0
 
@@ -107,12 +109,23 @@ class _InOrder:
         latency_s = self._latencies.get(self._runs[place])
         self._waiting[place] = result if latency_s is None else with_latency(result, latency_s), cpu_s
         self.n_answered += 1
-        while self._next in self._waiting:
-            self._append(self._next)
+        self._proceed()
+
+    def skip(self, place: int) -> None:
+        """Wait no longer for a run that failed."""
+        self._drawn.pop(place)
+        self._failed.add(place)
+        self._proceed()
+
+    def _proceed(self) -> None:
+        """Append what is next, as far as it is answered."""
+        while self._next in self._waiting or self._next in self._failed:
+            if self._next in self._waiting:
+                self._append(self._next)
             self._next += 1
 
     def flush(self) -> None:
-        """Append what still waits for a run that failed, or for one that was interrupted."""
+        """Append what waits for a run that was interrupted."""
         for place in sorted(self._waiting):
             self._append(place)
 

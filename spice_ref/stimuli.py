@@ -190,7 +190,7 @@ class _Rows:
         while periods:
             merged = 1 if self._tail else min(periods, self._spec.max_idle_periods)
             self._tail = max(self._tail - 1, 0)
-            self._add(np.where(self._spec.holds_level, self._held, 0.0), True, merged)
+            self._add(np.where(self._spec.holds_level, self._held, self._spec.reset_inputs), True, merged)
             periods -= merged
 
     def release(self) -> None:

@@ -14,6 +14,9 @@ from spice_ref.deck import SWEPT
 from spice_ref.measure import EXCURSION_V, Measured, Probe, is_node
 from spice_ref.tasks import Arrays, Solver, Trace
 
+POINT_PS = 50_000
+"""An operating point may take as long as a transient of this duration."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -32,8 +35,8 @@ class Sweep:
 
     @property
     def duration_ps(self) -> int:
-        """None is simulated: the shortest time-out holds."""
-        return 0
+        """None is simulated: a point has the time-out of POINT_PS."""
+        return POINT_PS * (len(self.step_ps) + 1)
 
     @property
     def reads(self) -> str:

@@ -7,6 +7,7 @@ first, and the process leaves by `os._exit`.
 
 import os
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -27,12 +28,20 @@ class Answer:
 def main(descriptor: int) -> None:
     """Serve tasks until the pipe closes; the first answer is the solver's version."""
     pipe: Connection[Answer, Any] = Connection(descriptor)
+    threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
     try:
         _serve(pipe)
     except (EOFError, ConnectionError):
         pass  # the farm is gone
     finally:
         os._exit(0)
+
+
+def leave_with(parent: int) -> None:
+    """Leave when the parent process is gone: a job that hangs never looks at the pipe again."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _serve(pipe: "Connection[Answer, Any]") -> None:

@@ -1,4 +1,4 @@
-"""Issue 2, item 6: the ledger of a closed-loop run against one independent open-loop transient per unit.
+"""The ledger of a closed-loop run against one independent open-loop transient per unit.
 
 The oracle (`benchmarks.open_loop`) shares nothing with the bank but the solver processes: it renders the
 netlist, writes the stimulus and finds the events by itself, and ngspice integrates the energy in the deck.

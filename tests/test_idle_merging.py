@@ -1,4 +1,4 @@
-"""Issue 2, item 4: idle periods merged into one step give what stepping each of them gives.
+"""Idle periods merged into one step give what stepping each of them gives.
 
 Sparse stimuli with gaps up to and beyond `max_idle_periods`, on both circuits. The tolerances are measured
 here, not chosen: the noise of the reference (std against gold on the same rasters) for ngspice, half of the

@@ -95,7 +95,7 @@ def test_waveforms_of_a_surrogate_run_are_what_ngspice_does_on_its_inputs(tmp_pa
         ("hidden:x", "expected LAYER:UNIT"),
         ("middle:0", "no layer 'middle' in the run; it has: inputs, hidden, output"),
         ("hidden:32", "layer hidden has units 0 to 31, got 32"),
-        ("hidden:0@7", "sample 7 was not run"),
+        ("hidden:0@7", "sample 7 is not run"),
     ],
 )
 def test_waves_of_what_is_not_there_are_refused(tmp_path: Path, text: str, message: str) -> None:

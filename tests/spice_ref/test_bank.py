@@ -105,7 +105,7 @@ def test_closed_loop_equals_open_loop_on_the_neuron(lif: CircuitSpec, opened: Op
 
 
 def test_replay_agrees_with_an_integrator_in_the_deck(lif: CircuitSpec, opened: OpenBank) -> None:
-    """Issue 2, item 6: the supply's power into 1 pF, by the solver itself; 1 V is 1 pJ."""
+    """The supply's power into 1 pF, by the solver itself; 1 V is 1 pJ."""
     bank = opened(lif)
     _, drawn = draw_raster(lif, 0, 25, 5, "dense")
     raster = Raster(lif.default_params, drawn.duration_ps, drawn.inputs, drawn.idle)
