@@ -105,7 +105,8 @@ class Bench:
     ) -> Iterator[tuple[int, Trace, float]]:
         """Yield (place, trace, CPU seconds) of each raster as they come, each one continuous transient.
 
-        `on_failure` is called with the place of each that failed. Those of a static circuit are sweeps of operating points.
+        `on_failure` is called with the place of each that failed. Those of a static circuit are sweeps of
+        operating points.
         """
         chosen = probe or self.probe
         task = self.sweep if self.spec.kind == "static" else self.transient

@@ -82,8 +82,10 @@ def _variants(spec: CircuitSpec, preset: SolverPreset) -> Iterator[tuple[str, So
         if other != preset:
             yield name, other, 0
     if spec.kind == "dynamic":
-        other = "trap" if preset.options.get("method") == "gear" else "gear"
-        yield {"gear": "Gear", "trap": "trapezoidal"}[other], changed(method=other), 0
+        if preset.options.get("method") == "gear":
+            yield "trapezoidal", changed(method="trap"), 0
+        else:
+            yield "Gear", changed(method="gear"), 0
         yield f"edges +{SHIFT_PS} ps", preset, SHIFT_PS
 
 

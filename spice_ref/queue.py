@@ -66,7 +66,8 @@ class JobQueue:
     ) -> Iterator[tuple[int, Any, float]]:
         """Yield (place in the order, answer, CPU s) as they come; tasks are taken as they can be run.
 
-        `on_failure` is called with the place of each job that failed. Raises SolverError with the triage of all failed jobs when the others are done.
+        `on_failure` is called with the place of each job that failed. Raises SolverError with the triage of
+        all failed jobs when the others are done.
         """
         job = _Job(self, tasks, on_failure)
         while job.goes_on():

@@ -1,6 +1,7 @@
 """The noise ladder: each variant is another deck, and what it moves is small but not nothing."""
 
-import numpy as np
+import re
+
 import pytest
 
 from simcore.spec import CircuitSpec
@@ -35,15 +36,15 @@ def test_each_variant_moves_the_figures_a_little(rc: CircuitSpec) -> None:
 
 
 def test_shifted_deck_has_all_its_corners_later(rc: CircuitSpec) -> None:
-    raster = draw_raster(rc, 0, 3, 1, "dense")[1]
+    raster = draw_raster(rc, 0, 12, 1, "dense")[1]
     decks = Decks(rc, "std")
     plain, shifted = decks.raster(raster), decks.raster(raster, shift_ps=SHIFT_PS)
-    corners = [
-        np.array([float(word.strip("(").removesuffix("e-12")) for word in deck.split("pwl")[1].split()[::2]
-                  if word.strip("(").endswith("e-12")])
+    before, after = (
+        [int(time) for time in re.findall(r"(\d+)e-12 ", deck.partition("pwl(")[2].partition(")")[0])]
         for deck in (plain, shifted)
-    ]  # fmt: skip
-    np.testing.assert_array_equal(corners[1][-3:], corners[0][-3:] + SHIFT_PS)
+    )
+    assert len(before) > 4
+    assert [time + SHIFT_PS for time in before if time] == [time for time in after if time > SHIFT_PS]
 
 
 def test_preset_on_gear_is_set_against_the_trapezoidal_rule(rc: CircuitSpec) -> None:
