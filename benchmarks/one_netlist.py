@@ -29,9 +29,12 @@ class Together:
 
 
 def in_one_netlist(spec: CircuitSpec, bench: Bench, rasters: list[Raster]) -> Together:
-    """Return the job of one deck that holds all units, each with the stimulus of its own deck."""
+    """Return the job of one deck that holds all units, each with the stimulus of its own deck.
+
+    Without `bypass`, if the preset has it: with it sixteen neurons together did not converge.
+    """
     decks = [bench.decks.raster(raster) for raster in rasters]
-    head, _, first = decks[0].partition("\nx0 ")
+    head, _, first = decks[0].replace(" bypass=1", "").partition("\nx0 ")
     tail = first[first.index("\n.tran") :]
     lines = []
     for unit, deck in enumerate(decks):
