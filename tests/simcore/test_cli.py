@@ -33,7 +33,7 @@ COMPARISON = {
     "scenario", "reference", "candidate", "n_samples", "energy_error_pct", "latency_error_pct",
     "behaviour_error_pct", "prediction_agreement", "accuracy_reference", "accuracy_candidate",
     "wall_reference_s", "wall_candidate_s", "cpu_reference_s", "cpu_candidate_s", "reference_cached",
-    "speedup", "layers",
+    "speedup", "noise", "layers",
 }  # fmt: skip
 JUDGE = ("--reference", "exact", "--candidate", "biased")
 RUN_FILES = {"result.h5", "summary.json", "layers.csv", "report.html"}
@@ -66,7 +66,7 @@ def good(simcore: Command) -> Command:
     "command",
     [
         "", "run", "compare", "report", "doctor", "circuit", "circuit list", "circuit show", "circuit check",
-        "circuit record", "surrogate", "surrogate train", "surrogate list",
+        "circuit record", "cache", "cache info", "cache prune", "surrogate", "surrogate train", "surrogate list",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(good: Command, command: str) -> None:
@@ -189,7 +189,7 @@ def test_runs_that_cannot_be_compared_are_refused(
         ((run_dir, run_dir), "was not traced; run again with --trace"),
         ((run_dir, tmp_path / "none"), r"none/result.h5 does not exist"),
         ((run_dir, run_dir, run_dir), "compare takes one scenario or two runs, got 3 paths"),
-        ((run_dir, run_dir, "--samples", 2), "--samples and --set change a scenario, got two stored runs"),
+        ((run_dir, run_dir, "--samples", 2), "--samples, --set and --cluster change a scenario"),
     ):
         outcome = simcore("compare", *args, "--out", tmp_path / "both")
         assert outcome.code == 2

@@ -114,7 +114,7 @@ def test_comparison_file_has_the_keys_of_the_design(tmp_path: Path) -> None:
         "scenario", "reference", "candidate", "n_samples", "energy_error_pct", "latency_error_pct",
         "behaviour_error_pct", "prediction_agreement", "accuracy_reference", "accuracy_candidate",
         "wall_reference_s", "wall_candidate_s", "cpu_reference_s", "cpu_candidate_s", "reference_cached",
-        "speedup", "layers",
+        "speedup", "noise", "layers",
     }  # fmt: skip
     entry = figures["layers"][0]
     assert set(entry["cascade"]) == {"energy", "behaviour"}
