@@ -66,7 +66,8 @@ def good(simcore: Command) -> Command:
     "command",
     [
         "", "run", "compare", "report", "doctor", "circuit", "circuit list", "circuit show", "circuit check",
-        "circuit record", "cache", "cache info", "cache prune", "surrogate", "surrogate train", "surrogate list",
+        "circuit record", "cache", "cache info", "cache prune", "surrogate", "surrogate train",
+        "surrogate list",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(good: Command, command: str) -> None:
