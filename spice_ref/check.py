@@ -204,13 +204,18 @@ def _events(probe: Probe, found: Sequence[_Run]) -> tuple[Table, list[str]]:
     rows: list[tuple[Cell, ...]] = []
     problems: list[str] = []
     for i, (node, detector) in enumerate(probe.detectors):
+        if detector.threshold is None:
+            if not any(run.measured.fired[i].any() for run in found):
+                problems.append(
+                    f"output '{node}': no event at all; it never changes by min_swing = "
+                    f"{detector.min_swing:g} within a step"
+                )
+            continue
         for kind in KINDS:
             fired = [run.measured.fired[i :: len(probe.detectors)] for run in _of(found, kind)]
             counts = np.concatenate(fired, axis=1).sum(axis=1)
             if not counts[0] and kind != "sparse":
-                problems.append(f"output '{node}', {kind}: no event at all; {_never(detector)}")
-            if detector.threshold is None:
-                continue
+                problems.append(f"output '{node}', {kind}: no event at all; the threshold is never crossed")
             changes = [float(count / counts[0] - 1) if counts[0] else np.nan for count in counts[1:]]
             rows.append((node, kind, *counts.tolist(), *(100 * change for change in changes)))
             worst = max(map(abs, changes), default=0.0)
@@ -220,12 +225,6 @@ def _events(probe: Probe, found: Sequence[_Run]) -> tuple[Table, list[str]]:
                 )
     columns = ("output", "stimuli", "events", "at -100 mV", "at +100 mV", "change (%)", "change (%)")
     return Table("Events against the detector's threshold", columns, tuple(rows)), problems
-
-
-def _never(detector: Detector) -> str:
-    if detector.threshold is None:
-        return f"it never changes by min_swing = {detector.min_swing:g} within a step"
-    return f"the threshold of {detector.threshold:g} V is never crossed"
 
 
 def _late(spec: CircuitSpec, found: Sequence[_Run]) -> tuple[Table, list[str]]:

@@ -40,7 +40,9 @@ HINTS = {
 """What the log of a bad run does not say by itself."""
 
 
-_IDLE_TALK = re.compile(r"Note: No compat|Reference value|\S+\s+[-+]?\d[\d.e+-]*$")
+_IDLE_TALK = re.compile(
+    r"Note: No compat|Reference value|Initial Transient|Node +Voltage|[- ]+$|\S+\s+[-+]?\d[\d.e+-]*$"
+)
 """Log lines that explain nothing, such as the rows of an initial solution."""
 
 

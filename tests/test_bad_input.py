@@ -219,7 +219,7 @@ def test_transient_that_does_not_converge(
     )
     assert outcome.code == 3
     message = re.search(
-        r"8 solver jobs failed, 0 were finished; the first: crossbar_row replay .*gain=30.*"
+        r"\d+ solver jobs failed, 0 were finished; the first: crossbar_row replay .*gain=30.*"
         r"no convergence.*Timestep too small.*deck saved as (\S+)",
         outcome.err,
     )

@@ -199,3 +199,11 @@ def test_check_reports_rail_excursions(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     report = check_circuit(load_circuit(str(tmp_path)), runs=1, steps=20, workers=1)
     assert any("rail excursions" in problem for problem in report.problems)
+
+
+def test_check_names_an_output_that_never_moves(tmp_path: Path) -> None:
+    for name in ("rc.cir", "circuit.toml"):
+        text = (RC / name).read_text().replace("min_swing = 0.02", "min_swing = 0.99999")
+        (tmp_path / name).write_text(text)
+    report = check_circuit(load_circuit(str(tmp_path)), runs=1, steps=12, workers=2)
+    assert any("output 'out': no event at all; it never changes" in text for text in report.problems)
