@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from simcore.errors import BundleError
 from simcore.manifest import explain
 from simcore.spec import CircuitSpec, PortKind, Record
+from surrogates.intervals import Interval
 from surrogates.layout import Layout
 from surrogates.onnx_file import check_onnx
 from surrogates.origin import on_command_line
@@ -52,10 +53,14 @@ class BundleInfo(Record):
     split_seed: int
     split: dict[str, tuple[int, ...]]
     """Runs of each part."""
+    part_sha256: dict[str, str] = {}
+    """SHA-256 of the stimuli of each part."""
     model: dict[str, dict[str, Any]]
     """By graph, what the family says of it: sizes, epochs."""
     metrics: dict[str, Any]
-    """Hold-out figures: `one_step`, `closed_loop` and `parity`."""
+    """Hold-out figures: `one_step`, `closed_loop`, `parity`, `us_per_event`."""
+    intervals: tuple[Interval, ...] = ()
+    """Prediction intervals of totals."""
     versions: dict[str, str]
     files: dict[str, str]
     """SHA-256 of each ONNX file."""
@@ -64,16 +69,7 @@ class BundleInfo(Record):
 
     def sealed(self) -> Self:
         """Return the same with its digest."""
-        return self.model_copy(update={"digest": self._digest()})
-
-    @property
-    def intact(self) -> bool:
-        """Whether the digest fits the content."""
-        return self.digest == self._digest()
-
-    def _digest(self) -> str:
-        content = json.dumps(self.model_dump(mode="json", exclude={"digest"}), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+        return self.model_copy(update={"digest": digest_of(self.model_dump(mode="json"))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +85,12 @@ class SurrogateBundle:
         session = self.sessions[graph]
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, {"x": x}), strict=True))
+
+
+def digest_of(data: Mapping[str, Any]) -> str:
+    """Return the digest of a manifest's content, as it stands in the file."""
+    content = json.dumps({key: value for key, value in data.items() if key != "digest"}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def write_bundle(path: Path, info: BundleInfo, graphs: Mapping[str, bytes]) -> BundleInfo:
@@ -117,7 +119,7 @@ def read_info(path: Path) -> BundleInfo:
         info = BundleInfo.model_validate_json(json.dumps(data))
     except ValidationError as error:
         raise BundleError(f"{manifest}: {explain(error)}") from error
-    if not info.intact:
+    if info.digest != digest_of(data):
         raise BundleError(f"{manifest}: changed after training: its digest does not fit its content")
     return info
 

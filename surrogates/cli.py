@@ -1,15 +1,21 @@
 """`simcore surrogate`: train surrogates and list the bundles that there are."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from simcore import registry, terminal
+from simcore.errors import UserError
 from simcore.manifest import load_circuit
 from simcore.recording import default_path
+from simcore.spec import CircuitSpec
 from simcore.terminal import console, progress_bar, table
 from simcore.units import percent
+
+if TYPE_CHECKING:
+    from surrogates.bundle import BundleInfo
 
 app = typer.Typer(no_args_is_help=True, help="Train surrogates and list bundles.")
 
@@ -17,31 +23,39 @@ app = typer.Typer(no_args_is_help=True, help="Train surrogates and list bundles.
 @app.command("train")
 def train_command(
     circuit: Annotated[str, typer.Argument(help="Name of a built-in circuit, or folder of your own.")],
-    family: Annotated[str, typer.Option(help="A family, or best: try all and mark the best.")] = "best",
-    recording: Annotated[Path | None, typer.Option(help="Data set [data/recordings/NAME.h5].")] = None,
+    family: Annotated[str, typer.Option(help="A family, or all that are installed.")] = "all",
+    recording: Annotated[
+        list[Path] | None, typer.Option(help="Data set; may be repeated [data/recordings/NAME.h5].")
+    ] = None,
     runs: Annotated[
         int | None, typer.Option(help="Runs that the data set shall hold [2000 where it is missing].")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the bundles go [beside the shipped ones].")] = None,
     seed: Annotated[int, typer.Option(help="Seed of split and training.")] = 1,
-    budget: Annotated[float, typer.Option(help="Training time in minutes.")] = 30.0,
+    budget: Annotated[float, typer.Option(help="Training time in minutes, of all families together.")] = 30.0,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the data instead of a budget: the same on every machine.")
+    ] = None,
 ) -> None:
     """Train a surrogate from a recording, which is made first where it is missing."""
     from surrogates.train import train, wanted
 
     spec = load_circuit(circuit)
     wanted(family)  # before hours of recording
-    data = recording or default_path(spec)
+    data = recording or [default_path(spec)]
+    if runs is not None and len(data) > 1:
+        raise UserError("--runs records into one data set, got several --recording")
     with progress_bar() as show:
-        if runs is not None or not data.exists():
+        if runs is not None or not data[0].exists():
             record = registry.load("recorders", "spice")
-            record(spec, data, runs=runs or 2000, progress=show(f"record {spec.name}"))
+            record(spec, data[0], runs=runs or 2000, progress=show(f"record {spec.name}"))
         step = show(f"train {spec.name}")
         trained = train(
-            spec, data, family, out, seed, budget_minutes=budget, progress=lambda share, _: step(share)
-        )
-    for entry in trained:
-        console.print(f"bundle: {entry.path}")
+            spec, data, family, out, seed, budget_minutes=budget, epochs=epochs,
+            progress=lambda share, _: step(share),
+        )  # fmt: skip
+    _show([(spec, each.path, each.info) for each in trained])
+    console.print(f"default: {trained[0].info.family}, {trained[0].path}")
 
 
 @app.command("list")
@@ -53,19 +67,31 @@ def list_command(
     """List the bundles of the registered circuits and how good they are."""
     from surrogates.shipped import list_bundles
 
+    specs = [load_circuit(name) for name in ([circuit] if circuit else registry.names("circuits"))]
+    _show([(spec, *found) for spec in specs for found in list_bundles(spec)])
+
+
+def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
+    """Print bundles and how good they are; a star marks those that no other of the circuit beats."""
+    from surrogates.shipped import bundle_key, cost_of, pareto_front
+
+    fronts = {
+        spec.name: pareto_front([info for other, _, info in bundles if other.name == spec.name])
+        for spec, _, _ in bundles
+    }
     rows = []
-    for name in [circuit] if circuit else registry.names("circuits"):
-        spec = load_circuit(name)
-        for path, info in list_bundles(spec):
-            loop = info.metrics["closed_loop"]["test"]
-            errors = [
-                percent(None if loop.get(k) is None else 100 * loop[k])
-                for k in ("energy", "event", "latency")
-            ]
-            fits = "yes" if info.spec.hash == spec.hash else "no: train again"
-            rows.append([spec.name, info.family, *errors, fits, str(_short(path))])
-    columns = ["circuit", "family", "energy", "event", "latency", "fits", "folder"]
-    terminal.show(table("bundles (closed-loop error on runs that training never saw)", columns, rows))
+    for spec, path, info in bundles:
+        loop = info.metrics["closed_loop"]["test"]
+        errors = [
+            percent(None if loop.get(k) is None else 100 * loop[k]) for k in ("energy", "event", "latency")
+        ]
+        cost = f"{cost_of(info):.2f} us" if math.isfinite(cost_of(info)) else ""
+        fits = "yes" if info.spec.hash == spec.hash else "no: train again"
+        star = "*" if info in fronts[spec.name] else ""
+        rows.append([bundle_key(spec), info.family + star, *errors, cost, fits, str(_short(path))])
+    columns = ["circuit", "family", "energy", "event", "latency", "per event", "fits", "folder"]
+    title = "bundles (closed loop, runs that training never saw; *: none is better in error and time)"
+    terminal.show(table(title, columns, rows))
 
 
 def _short(path: Path) -> Path:

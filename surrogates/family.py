@@ -43,6 +43,8 @@ class Effort:
     """Passes over the data, whatever they take: the same model on every machine. None: by the budget."""
     progress: Progress
     """Called with the share done (0..1) and a message."""
+    fitted: Mapping[str, StepModel]
+    """Models that other families learned on the same rows, by family: teachers."""
 
 
 class Family(Protocol):
@@ -51,6 +53,8 @@ class Family(Protocol):
     name: str
     requires: tuple[str, ...]
     """Modules that training needs beyond a plain installation."""
+    teacher: str
+    """Family whose model it learns from and that is trained before it; empty for none."""
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Learn the training rows; the selection rows may stop the training or be ignored."""

@@ -61,6 +61,7 @@ class LightgbmFamily:
 
     name: ClassVar[str] = "lightgbm"
     requires: ClassVar[tuple[str, ...]] = ("lightgbm", "onnx")
+    teacher: ClassVar[str] = ""
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Fit one booster per column, stopped early on the selection rows."""

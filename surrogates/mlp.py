@@ -53,6 +53,7 @@ class MlpFamily:
 
     name: ClassVar[str] = "mlp"
     requires: ClassVar[tuple[str, ...]] = ("onnx",)
+    teacher: ClassVar[str] = ""
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Fit one network per set of rows: all rows for the event, those with and those without one."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from simcore.recording import Runs
 from simcore.spec import CircuitSpec, PortKind
-from surrogates.family import Effort, StepModel
+from surrogates.family import StepModel
 from surrogates.frame import Frame, Table, fit_reset_frame
 from surrogates.layout import Layout
 from surrogates.mlp import fit_smooth
@@ -20,8 +20,8 @@ def reset_table(spec: CircuitSpec, runs: Runs) -> Table:
     return Table(x, y, np.ones(y.shape, dtype=np.bool_))
 
 
-def fit_reset(spec: CircuitSpec, runs: Runs, effort: Effort) -> tuple[Frame, StepModel]:
+def fit_reset(spec: CircuitSpec, runs: Runs, seed: int) -> tuple[Frame, StepModel]:
     """Fit a small smooth network; every family shares it."""
     table = reset_table(spec, runs)
     frame = fit_reset_frame(spec, table)
-    return frame, fit_smooth(*frame.encode(table), seed=effort.seed)
+    return frame, fit_smooth(*frame.encode(table), seed=seed)

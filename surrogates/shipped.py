@@ -8,6 +8,11 @@ from surrogates.bundle import MANIFEST, BundleInfo, check_spec, read_info
 from surrogates.origin import is_built_in, on_command_line
 
 BEST = "best"
+"""The default bundle, see `ranked`."""
+ALL = "all"
+"""All families whose libraries are installed."""
+SLACK = 1.25
+"""The default bundle's error is at most this times the smallest one: what costs less than that is taken."""
 SHIPPED = Path(__file__).parent / "bundles"
 
 
@@ -46,7 +51,37 @@ def find_bundle(spec: CircuitSpec, family: str, base: Path) -> Path:
     fitting = [(path, info) for path, info in named if info.spec.hash == spec.hash]
     if not fitting:
         check_spec(*named[0], spec)
-    return min(fitting, key=lambda found: float(found[1].metrics["closed_loop"]["selection"]["score"]))[0]
+    return ranked(fitting)[0][0]
+
+
+def ranked(bundles: list[tuple[Path, BundleInfo]]) -> list[tuple[Path, BundleInfo]]:
+    """Return bundles of one circuit, the default first: the fastest whose error is within SLACK of the best.
+
+    The others follow by error. Error is the score on the selection part, in closed loop.
+    """
+    by_error = sorted(bundles, key=lambda found: score_of(found[1]))
+    near = [found for found in by_error if score_of(found[1]) <= SLACK * score_of(by_error[0][1])]
+    default = min(near, key=lambda found: cost_of(found[1]), default=None)
+    return [*([default] if default else []), *(found for found in by_error if found is not default)]
+
+
+def pareto_front(infos: list[BundleInfo]) -> list[BundleInfo]:
+    """Return those that no other one beats in both error and cost, by error."""
+    by_error = sorted(infos, key=lambda info: (score_of(info), cost_of(info)))
+    cheaper = [
+        all(cost_of(info) < cost_of(other) for other in by_error[:i]) for i, info in enumerate(by_error)
+    ]
+    return [info for info, is_on in zip(by_error, cheaper, strict=True) if is_on]
+
+
+def score_of(info: BundleInfo) -> float:
+    """Return the error that families are compared by: the sum of what a user sees."""
+    return float(info.metrics["closed_loop"]["selection"]["score"])
+
+
+def cost_of(info: BundleInfo) -> float:
+    """Return the microseconds of a driven event; infinite where it was not measured."""
+    return float(info.metrics.get("us_per_event", {}).get("driven", float("inf")))
 
 
 def _hint(spec: CircuitSpec) -> str:

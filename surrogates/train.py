@@ -1,9 +1,9 @@
-"""Trains a surrogate: recording -> families -> ONNX graphs -> parity gate -> hold-out figures -> bundle."""
+"""Trains surrogates: recordings -> families -> ONNX graphs -> parity gate -> figures -> bundles."""
 
 import importlib.util
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,27 +13,21 @@ from typing import Any
 import numpy as np
 
 from simcore import registry
-from simcore.errors import BundleError, DatasetError, UserError
-from simcore.recording import Steps
+from simcore.errors import BundleError, UserError
 from simcore.spec import CircuitSpec, PortKind
-from surrogates.bundle import (
-    SCHEMA,
-    BundleInfo,
-    Range,
-    SurrogateBundle,
-    load_bundle,
-    open_session,
-    write_bundle,
-)
-from surrogates.dataset import Dataset, load_dataset
+from surrogates.bundle import SCHEMA, BundleInfo, SurrogateBundle, load_bundle, open_session, write_bundle
+from surrogates.calibrate import unit_intervals
+from surrogates.cost import us_per_event
+from surrogates.dataset import TEST, Dataset, load_dataset
 from surrogates.evaluate import closed_loop, one_step, parity
 from surrogates.family import Effort, Family, Progress, StepModel
 from surrogates.features import Floats, Rows
-from surrogates.frame import Frame, detects_events, fit_step_frame, step_table
+from surrogates.frame import Frame, detects_events
 from surrogates.layout import Layout
 from surrogates.reset import fit_reset
-from surrogates.shipped import BEST, bundle_root
+from surrogates.shipped import ALL, bundle_root, ranked
 from surrogates.step_graph import build_graph
+from surrogates.tables import step_tables
 
 MAX_PARITY_GAP = 1e-5
 """Largest 99.9th percentile of |ONNX - native| over the range of a head."""
@@ -53,46 +47,51 @@ class Trained:
 
 
 def available_families() -> dict[str, Family]:
-    """Return the registered families whose libraries are installed."""
+    """Return the registered families whose libraries are installed; those that need a teacher come last."""
     families = {
         name: registry.load("surrogate_families", name) for name in registry.names("surrogate_families")
     }
-    return {name: family for name, family in families.items() if not _missing(family)}
+    found = [family for family in families.values() if not _missing(family)]
+    return {family.name: family for family in sorted(found, key=lambda family: family.teacher != "")}
 
 
 def train(
     spec: CircuitSpec,
-    recording: Path,
-    family: str = BEST,
+    recordings: Path | Sequence[Path],
+    family: str = ALL,
     out: Path | None = None,
     seed: int = 1,
     budget_minutes: float = 10.0,
     progress: Progress = lambda share, message: None,
     epochs: int | None = None,
 ) -> list[Trained]:
-    """Train one family, or all that are installed (`best`), into `out`/<family>; the best one comes first.
+    """Train one family, or all that are installed (`all`), into `out`/<family>; the default one comes first.
 
     `out` defaults to the place where `open_bank` looks. `epochs` replaces the budget, so that every machine
-    trains the same networks. Raises DatasetError, UserError (a library is missing)
-    or BundleError (the graph does not do what the model does).
+    trains the same networks. The test part is read once, when all families are trained. Raises DatasetError,
+    UserError (a library is missing) or BundleError (the graph does not do what the model does).
     """
     families = wanted(family)
-    dataset = load_dataset(recording, spec, seed)
-    root = bundle_root(spec) if out is None else out
+    dataset = load_dataset(recordings, spec, seed)
+    training = _Training(dataset, bundle_root(spec) if out is None else out, seed)
+    end_s = time.monotonic() + budget_minutes * 60
     trained = []
     for index, one in enumerate(families):
 
         def report(share: float, message: str, index: int = index, name: str = one.name) -> None:
-            progress((index + share) / len(families), f"{name}: {message}")
+            progress((index + 0.99 * share) / len(families), f"{name}: {message}")
 
-        effort = Effort(seed, budget_minutes * 60 / len(families), epochs, report)
-        trained.append(_train_family(dataset, one, root / one.name, effort))
-    return sorted(trained, key=lambda each: float(each.info.metrics["closed_loop"]["selection"]["score"]))
+        budget_s = max(end_s - time.monotonic(), 1.0) / (len(families) - index)
+        trained.append(training.fit(one, Effort(seed, budget_s, epochs, report, {})))
+    finished = training.read_test(trained)
+    progress(1.0, "done")
+    order = ranked([(each.path, each.info) for each in finished])
+    return sorted(finished, key=lambda each: [path for path, _ in order].index(each.path))
 
 
 def wanted(family: str) -> list[Family]:
-    """Return the family of that name, or all that are installed for `best`; raises UserError."""
-    if family == BEST:
+    """Return the family of that name after its teacher, or all installed ones for `all`; raises UserError."""
+    if family == ALL:
         return list(available_families().values())
     found: Family = registry.load("surrogate_families", family)
     missing = _missing(found)
@@ -101,45 +100,100 @@ def wanted(family: str) -> list[Family]:
             f"family '{family}' needs {', '.join(missing)} to train; install with: "
             "pip install 'simcore-ams[train,torch]'"
         )
-    return [found]
+    return [registry.load("surrogate_families", found.teacher), found] if found.teacher else [found]
 
 
 def _missing(family: Family) -> list[str]:
     return [name for name in family.requires if importlib.util.find_spec(name) is None]
 
 
-def _train_family(dataset: Dataset, family: Family, path: Path, effort: Effort) -> Trained:
-    spec, start = dataset.spec, time.monotonic()
-    graphs, models, ranges, frames, gates = {}, {}, {}, {}, {}
-    for name, idle, first, share in (("driven", False, 0.0, DRIVEN_SHARE), ("idle", True, DRIVEN_SHARE, 0.2)):
-        part = _share_of(effort, first, share, name)
-        steps = _rows(dataset.part_steps("train"), idle, spec)
-        frame = frames[name] = fit_step_frame(spec, steps, idle=idle)
-        train_table = step_table(spec, steps, frame.targets)
-        held_out = _rows(dataset.part_steps("selection"), idle, spec)
-        model = family.fit(frame, train_table, step_table(spec, held_out, frame.targets), part)
-        graphs[name] = build_graph(name, frame, model, _metadata(spec))
-        gates[name] = _gate(graphs[name], frame, model, train_table.x[:GATE_ROWS], name)
-        models[name] = dict(model.describe())
-        low, high = train_table.x.min(axis=0), train_table.x.max(axis=0)
-        ranges[name] = Range(low=tuple(map(float, low)), high=tuple(map(float, high)))
-    frame, model = fit_reset(spec, dataset.part_runs("train"), effort)
-    frames["reset"], models["reset"] = frame, dict(model.describe())
-    graphs["reset"] = build_graph("reset", frame, model, _metadata(spec))
-    info = _info(dataset, family, frames, models, ranges, effort.seed)
-    effort.progress(0.96, "closed loop on the held-out runs")
-    metrics = _measure(dataset, info, graphs) | {"parity": gates, "train_s": time.monotonic() - start}
-    sealed = write_bundle(path, info.model_copy(update={"metrics": metrics}), graphs)
-    effort.progress(1.0, "done")
-    return Trained(path, sealed)
+class _Training:
+    """All families on one data set: they share tables, frames and the reset model."""
+
+    def __init__(self, dataset: Dataset, root: Path, seed: int) -> None:
+        self._dataset, self._root = dataset, root
+        self._tables = step_tables(dataset)
+        self._reset = fit_reset(dataset.spec, dataset.part_runs("train"), seed)
+        self._models: dict[str, dict[str, StepModel]] = {name: {} for name in self._tables}
+
+    def fit(self, family: Family, effort: Effort) -> Trained:
+        """Train a family, check its graphs, measure it on the selection part and write its bundle."""
+        start, spec = time.monotonic(), self._dataset.spec
+        graphs, gates = {}, {}
+        for name, first, share in (("driven", 0.0, DRIVEN_SHARE), ("idle", DRIVEN_SHARE, 0.2)):
+            part = replace(_share_of(effort, first, share, name), fitted=self._models[name])
+            table = self._tables[name]
+            model = family.fit(table.frame, table.train, table.selection, part)
+            self._models[name][family.name] = model
+            graphs[name] = build_graph(name, table.frame, model, _metadata(spec))
+            gates[name] = _gate(graphs[name], table.frame, model, table.train.x[:GATE_ROWS], name)
+        graphs["reset"] = build_graph("reset", *self._reset, _metadata(spec))
+        fit_s = time.monotonic() - start
+        effort.progress(0.96, "closed loop on the selection and calibration runs")
+        info = self._info(family, effort.seed)
+        bundle = _opened(info, graphs, spec)
+        metrics = {
+            "parity": gates,
+            "train_s": fit_s,
+            "us_per_event": {n: us_per_event(bundle, n, t.train.x) for n, t in self._tables.items()},
+            "closed_loop": {"selection": self._closed_loop(bundle, "selection")},
+        }
+        intervals = unit_intervals(bundle, spec, *self._dataset.replays("calibration"))
+        found = info.model_copy(update={"metrics": metrics, "intervals": intervals})
+        path = self._root / family.name
+        return Trained(path, write_bundle(path, found, graphs))
+
+    def read_test(self, trained: Sequence[Trained]) -> list[Trained]:
+        """Add the figures of the test part to every bundle."""
+        spec = self._dataset.spec
+        reads = self._dataset.open_test(f"training of {', '.join(each.info.family for each in trained)}")
+        finished = []
+        for each in trained:
+            bundle = load_bundle(each.path, spec)
+            metrics = each.info.metrics | {
+                "one_step": {TEST: one_step(bundle, spec, self._dataset.part_steps(TEST))},
+                "closed_loop": each.info.metrics["closed_loop"] | {TEST: self._closed_loop(bundle, TEST)},
+                "test_reads": reads,
+            }
+            graphs = {name: (each.path / f"{name}.onnx").read_bytes() for name in bundle.sessions}
+            info = each.info.model_copy(update={"metrics": metrics})
+            finished.append(Trained(each.path, write_bundle(each.path, info, graphs)))
+        return finished
+
+    def _closed_loop(self, bundle: SurrogateBundle, part: str) -> dict[str, float | None]:
+        return closed_loop(bundle, self._dataset.spec, *self._dataset.replays(part))
+
+    def _info(self, family: Family, seed: int) -> BundleInfo:
+        dataset, spec = self._dataset, self._dataset.spec
+        detector = spec.of(PortKind.OUTPUT)[0].detector
+        packages = ("numpy", "onnx", "onnxruntime", *(name for name in family.requires if name != "onnx"))
+        frames = {name: table.frame for name, table in self._tables.items()} | {"reset": self._reset[0]}
+        models = {name: dict(fitted[family.name].describe()) for name, fitted in self._models.items()}
+        return BundleInfo(
+            schema_version=SCHEMA,
+            spec=spec.model_copy(update={"folder": ""}),
+            family=family.name,
+            columns=Layout(spec).names,
+            units={port.name: port.unit for port in spec.ports},
+            design={name: frame.design.names for name, frame in frames.items()},
+            min_swing=None if detects_events(spec) or detector is None else detector.min_swing,
+            ranges={name: table.ranges for name, table in self._tables.items()},
+            dataset_sha256=dataset.sha256,
+            split_seed=seed,
+            split={part: tuple(map(int, runs)) for part, runs in dataset.split.items()},
+            part_sha256=dataset.part_sha256,
+            model=models | {"reset": dict(self._reset[1].describe())},
+            metrics={},
+            versions={"python": platform.python_version()} | {name: version(name) for name in packages},
+            files={},
+        )
 
 
-def _rows(steps: Steps, idle: bool, spec: CircuitSpec) -> Steps:
-    rows = steps.take(steps.idle == idle)
-    if not len(rows):
-        kind = "idle" if idle else "driven"
-        raise DatasetError(f"the recording of '{spec.name}' has no {kind} steps in one of its parts")
-    return rows
+def _opened(info: BundleInfo, graphs: Mapping[str, bytes], spec: CircuitSpec) -> SurrogateBundle:
+    """Load a bundle as a user would, before it lies where it will be found."""
+    with TemporaryDirectory(prefix="simcore-bundle-") as folder:
+        write_bundle(Path(folder), info, graphs)
+        return load_bundle(Path(folder), spec)
 
 
 def _share_of(effort: Effort, first: float, share: float, name: str) -> Effort:
@@ -173,52 +227,6 @@ def _span(values: Any) -> Floats:
     return np.asarray(np.maximum(np.maximum(spread, 1e-2 * largest), 1e-30))
 
 
-def _measure(dataset: Dataset, info: BundleInfo, graphs: Mapping[str, bytes]) -> dict[str, Any]:
-    """Load the bundle as a user would and measure it on the held-out runs."""
-    spec = dataset.spec
-    with TemporaryDirectory(prefix="simcore-bundle-") as folder:
-        write_bundle(Path(folder), info, graphs)
-        bundle = load_bundle(Path(folder), spec)
-    return {
-        "one_step": {"test": one_step(bundle, spec, dataset.part_steps("test"))},
-        "closed_loop": {part: _closed_loop(bundle, dataset, part) for part in ("selection", "test")},
-    }
-
-
-def _closed_loop(bundle: SurrogateBundle, dataset: Dataset, part: str) -> dict[str, float | None]:
-    return closed_loop(bundle, dataset.spec, *dataset.replays(part))
-
-
 def _metadata(spec: CircuitSpec) -> dict[str, str]:
     units = ", ".join(f"{port.name} [{port.unit}]" for port in spec.ports)
     return {"circuit": spec.name, "spec_hash": spec.hash, "units": f"{units}, energies [J], latency [s]"}
-
-
-def _info(
-    dataset: Dataset,
-    family: Family,
-    frames: Mapping[str, Frame],
-    models: Mapping[str, dict[str, Any]],
-    ranges: Mapping[str, Range],
-    seed: int,
-) -> BundleInfo:
-    spec = dataset.spec
-    detector = spec.of(PortKind.OUTPUT)[0].detector
-    packages = ("numpy", "onnx", "onnxruntime", *(name for name in family.requires if name != "onnx"))
-    return BundleInfo(
-        schema_version=SCHEMA,
-        spec=spec.model_copy(update={"folder": ""}),
-        family=family.name,
-        columns=Layout(spec).names,
-        units={port.name: port.unit for port in spec.ports},
-        design={name: frame.design.names for name, frame in frames.items()},
-        min_swing=None if detects_events(spec) or detector is None else detector.min_swing,
-        ranges=dict(ranges),
-        dataset_sha256=dataset.sha256,
-        split_seed=seed,
-        split={part: tuple(map(int, runs)) for part, runs in dataset.split.items()},
-        model=dict(models),
-        metrics={},
-        versions={"python": platform.python_version()} | {name: version(name) for name in packages},
-        files={},
-    )

@@ -59,6 +59,7 @@ class TrunkFamily:
 
     name: ClassVar[str] = "trunk"
     requires: ClassVar[tuple[str, ...]] = ("torch", "onnx")
+    teacher: ClassVar[str] = ""
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Train with one-cycle AdamW for as many epochs as the budget allows, at most MAX_EPOCHS."""

@@ -95,7 +95,7 @@ def test_bank_keeps_the_contract(circuit: str, trained: Bundles) -> None:
 @pytest.mark.parametrize("circuit", SPECS)
 def test_replay_equals_steps(circuit: str, trained: Bundles, recordings: Recordings) -> None:
     spec, path = recordings[circuit]
-    rasters, _ = load_dataset(path, spec, 1).replays("test")
+    rasters, _ = load_dataset(path, spec, 1).replays("selection")
     bank = _bank(trained[circuit, "mlp"], rasters[0].params[None])
     replayed = bank.replay(rasters)[0].steps
     for step, (duration, inputs, idle) in enumerate(

@@ -1,15 +1,18 @@
 """Training: parity, accuracy far beyond a constant predictor, splits, and refusals."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from simcore.errors import DatasetError, RegistryError, UserError
+from simcore.errors import ContractError, DatasetError, RegistryError, UserError
 from simcore.spec import CircuitSpec
 from surrogates import train as training
+from surrogates.bundle import BundleInfo
 from surrogates.dataset import load_dataset, split_runs
+from surrogates.shipped import pareto_front, ranked
 from surrogates.train import Trained, train
 from tests.surrogates.fakes import lif_spec, record_fake
 
@@ -21,6 +24,7 @@ CIRCUITS = ("fake_lif", "fake_crossbar")
 def _constant_energy_error(spec: CircuitSpec, path: Path) -> float:
     """Energy error of predicting the training mean for every step."""
     dataset = load_dataset(path, spec, seed=1)
+    dataset.open_test("a test")
     mean, test = dataset.part_steps("train"), dataset.part_steps("test")
     energy = test.supply_j + test.input_j
     return float(np.abs(energy - (mean.supply_j + mean.input_j).mean()).sum() / np.abs(energy).sum())
@@ -63,6 +67,39 @@ def test_no_run_is_in_two_parts_and_every_kind_is_in_all() -> None:
     assert all(np.array_equal(split[part], again[part]) for part in split)
 
 
+def test_the_test_part_is_read_only_when_that_is_noted(recordings: Recordings) -> None:
+    spec, path = recordings["fake_crossbar"]
+    dataset = load_dataset(path, spec, seed=7)
+    with pytest.raises(ContractError, match="test part is read before open_test"):
+        dataset.replays("test")
+    first = dataset.open_test("a test")
+    assert load_dataset(path, spec, seed=7).open_test("another look") == first + 1
+    assert load_dataset(path, spec, seed=8).open_test("another split") == 1
+    assert dataset.replays("test")[0]
+    lines = path.with_suffix(".test-reads.jsonl").read_text().splitlines()
+    assert json.loads(lines[-2])["purpose"] == "another look"
+
+
+def test_a_run_in_two_parts_is_refused(recordings: Recordings) -> None:
+    spec, path = recordings["fake_crossbar"]
+    dataset = load_dataset(path, spec, seed=1)
+    leaky = {**dataset.split, "test": dataset.split["train"][:1]}
+    with pytest.raises(DatasetError, match="is in two parts of the split"):
+        replace(dataset, split=leaky)
+
+
+def test_recordings_are_joined_and_a_stimulus_counts_once(recordings: Recordings, tmp_path: Path) -> None:
+    spec, path = recordings["fake_crossbar"]
+    more = record_fake(tmp_path / "more.h5", spec, runs=15, steps=60, seed=3)
+    both = load_dataset([path, more], spec, seed=1)
+    assert both.runs.run.tolist() == list(range(40))
+    np.testing.assert_array_equal(both.steps.run, np.repeat(np.arange(40), 60))
+    alone = load_dataset(more, spec, seed=1)
+    np.testing.assert_array_equal(both.steps.supply_j[25 * 60 :], alone.steps.supply_j)
+    twice = load_dataset([path, more, path], spec, seed=1)
+    assert twice.runs.run.tolist() == both.runs.run.tolist()
+
+
 def test_a_recording_of_another_circuit_is_refused(recordings: Recordings, tmp_path: Path) -> None:
     other = lif_spec(hash="f" * 64)
     with pytest.raises(DatasetError, match="records fake_lif fake_lif-000, expected fake_lif ffffffffffff"):
@@ -88,10 +125,35 @@ def test_a_missing_library_is_named(
         train(*recordings["fake_lif"], "trunk", tmp_path)
 
 
+def test_the_default_is_the_cheapest_of_the_good_ones(trained: Bundles) -> None:
+    info = trained["fake_lif", "mlp"].info
+
+    def bundle(score: float, us: float) -> tuple[Path, BundleInfo]:
+        metrics = {"closed_loop": {"selection": {"score": score}}, "us_per_event": {"driven": us}}
+        return Path(f"{score}-{us}"), info.model_copy(update={"metrics": metrics})
+
+    best, quick, cheap, beaten = bundle(1.0, 3.0), bundle(1.2, 0.5), bundle(2.0, 0.1), bundle(2.5, 4.0)
+    assert [path.name for path, _ in ranked([beaten, cheap, best, quick])] == [
+        quick[0].name, best[0].name, cheap[0].name, beaten[0].name
+    ]  # fmt: skip
+    front = pareto_front([found[1] for found in (beaten, cheap, best, quick)])
+    assert front == [best[1], quick[1], cheap[1]]
+
+
+def test_intervals_cover_the_runs_that_they_were_made_for(trained: Bundles) -> None:
+    for family in ("mlp", "lightgbm"):
+        intervals = trained["fake_lif", family].info.intervals
+        widths = [each.half_width for each in intervals if each.quantity == "energy"]
+        assert [each.level for each in intervals if each.quantity == "energy"] == [0.8]
+        assert 0 < widths[0] < 0.1
+
+
 def test_bundle_tells_its_split_and_hold_out_figures(trained: Bundles) -> None:
     bundle = trained["fake_lif", "mlp"]
     data = json.loads((bundle.path / "bundle.json").read_text())
-    assert set(data["split"]) == {"train", "selection", "test"}
-    assert set(data["metrics"]) == {"one_step", "closed_loop", "parity", "train_s"}
+    assert set(data["split"]) == {"train", "selection", "calibration", "test"}
+    assert set(data["metrics"]) == {
+        "one_step", "closed_loop", "parity", "train_s", "test_reads", "us_per_event"
+    }  # fmt: skip
     assert data["columns"] == ["w", "V_leak", "v_mem", "v_ca", "duration"]
     assert data["spec"]["folder"] == ""

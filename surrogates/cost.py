@@ -1,0 +1,25 @@
+"""What a bundle's answer costs: CPU time per event, one thread, in a large batch."""
+
+import time
+
+import numpy as np
+
+from surrogates.bundle import SurrogateBundle
+from surrogates.features import Rows
+from surrogates.runtime import CHUNK
+
+BATCH = 16_384
+"""Rows per measurement, as many events as a layer of thousands of neurons has on a clock edge."""
+REPEATS = 5
+
+
+def us_per_event(bundle: SurrogateBundle, graph: str, x: Rows) -> float:
+    """Return the microseconds that a row of `x` costs in a batch; the best of REPEATS."""
+    rows = np.ascontiguousarray(np.resize(x, (BATCH, x.shape[1])))
+    best = np.inf
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        for first in range(0, BATCH, CHUNK):
+            bundle.run(graph, rows[first : first + CHUNK])
+        best = min(best, time.perf_counter() - start)
+    return float(1e6 * best / BATCH)
