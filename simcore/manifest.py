@@ -26,6 +26,8 @@ _INCLUDE = re.compile(
 """`.include FILE`, or `.lib FILE SECTION`; `.lib SECTION` alone opens a section."""
 _Place = tuple[Path, str | None]
 """A file, or a section of it."""
+_NAMED = re.compile(r"(.+?)(?::(\w+=\d+(?:,\w+=\d+)*))?")
+"""A circuit as a command line names it: `crossbar_row`, `crossbar_row:rows=16`, `my/circuit`."""
 _SECTION = re.compile(r"\s*\.lib\s+(\S+)(?:\s+[;$].*)?\s*$", re.IGNORECASE)
 
 
@@ -80,6 +82,14 @@ def load_circuit(
         return CircuitSpec.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise CircuitError(f"{manifest}: {explain(error, CircuitSpec)}") from error
+
+
+def named_circuit(text: str) -> CircuitSpec:
+    """Read a circuit as it is named on a command line: NAME or FOLDER, with sizes NAME:rows=16."""
+    found = _NAMED.fullmatch(text)
+    name, sizes = (found[1], found[2]) if found else (text, None)
+    pairs = (part.split("=") for part in sizes.split(",")) if sizes else ()
+    return load_circuit(name, sizes={key: int(value) for key, value in pairs})
 
 
 def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from simcore import registry, terminal
-from simcore.manifest import load_circuit
+from simcore.manifest import load_circuit, named_circuit
 from simcore.recording import default_path
 from simcore.spec import PortKind
 from simcore.terminal import console, progress_bar, table
@@ -17,7 +17,10 @@ WorkersOption = Annotated[int, typer.Option(help="Solver processes; 0: all cores
 ClusterOption = Annotated[
     str | None, typer.Option(help="Dask scheduler that runs the jobs instead: tcp://HOST:8786.")
 ]
-CircuitArgument = Annotated[str, typer.Argument(help="Name of a built-in circuit, or folder of your own.")]
+CircuitArgument = Annotated[
+    str,
+    typer.Argument(help="A built-in circuit or a folder of your own; with sizes: crossbar_row:rows=16."),
+]
 
 
 @app.command("list")
@@ -32,7 +35,7 @@ def list_command() -> None:
 @app.command("show")
 def show_command(circuit: CircuitArgument) -> None:
     """Show ports, clock, sources and features of a circuit."""
-    spec = load_circuit(circuit)
+    spec = named_circuit(circuit)
     rows = [
         [
             port.name if port.size is None else f"{port.name}[{port.size}]", port.kind.value, port.unit,
@@ -70,7 +73,7 @@ def check_command(
     from spice_ref.check import check_circuit
     from spice_ref.check_page import shown_cell, steps_table, tables, write_page
 
-    spec = load_circuit(circuit)
+    spec = named_circuit(circuit)
     with progress_bar() as show:
         report = check_circuit(
             spec, seed=seed, runs=runs, steps=steps, noise=noise, workers=workers, cluster=cluster,
@@ -103,7 +106,7 @@ def record_command(
 ) -> None:
     """Record random and network-like stimuli into a data set; started again, it goes on where it stopped."""
     record = registry.load("recorders", "spice")
-    spec = load_circuit(circuit)
+    spec = named_circuit(circuit)
     path = out or default_path(spec)
     with progress_bar() as show:
         record(

@@ -8,7 +8,7 @@ import typer
 
 from simcore import registry, terminal
 from simcore.errors import UserError
-from simcore.manifest import load_circuit
+from simcore.manifest import named_circuit
 from simcore.recording import default_path
 from simcore.spec import CircuitSpec
 from simcore.terminal import console, progress_bar, table
@@ -17,12 +17,13 @@ from simcore.units import percent
 if TYPE_CHECKING:
     from surrogates.bundle import BundleInfo
 
+CIRCUIT_HELP = "A built-in circuit or a folder of your own; with sizes: crossbar_row:rows=16."
 app = typer.Typer(no_args_is_help=True, help="Train surrogates and list bundles.")
 
 
 @app.command("train")
 def train_command(
-    circuit: Annotated[str, typer.Argument(help="Name of a built-in circuit, or folder of your own.")],
+    circuit: Annotated[str, typer.Argument(help=CIRCUIT_HELP)],
     family: Annotated[str, typer.Option(help="A family, or all that are installed.")] = "all",
     recording: Annotated[
         list[Path] | None, typer.Option(help="Data set; may be repeated [data/recordings/NAME.h5].")
@@ -40,7 +41,7 @@ def train_command(
     """Train a surrogate from a recording, which is made first where it is missing."""
     from surrogates.train import train, wanted
 
-    spec = load_circuit(circuit)
+    spec = named_circuit(circuit)
     wanted(family)  # before hours of recording
     data = recording or [default_path(spec)]
     if runs is not None and len(data) > 1:
@@ -65,10 +66,10 @@ def list_command(
     ] = None,
 ) -> None:
     """List the bundles of the registered circuits and how good they are."""
-    from surrogates.shipped import list_bundles
+    from surrogates.shipped import list_bundles, sized
 
-    specs = [load_circuit(name) for name in ([circuit] if circuit else registry.names("circuits"))]
-    _show([(spec, *found) for spec in specs for found in list_bundles(spec)])
+    specs = [named_circuit(name) for name in ([circuit] if circuit else registry.names("circuits"))]
+    _show([(spec, *found) for each in specs for spec in sized(each) for found in list_bundles(spec)])
 
 
 def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
@@ -76,7 +77,7 @@ def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
     from surrogates.shipped import bundle_key, cost_of, pareto_front
 
     fronts = {
-        spec.name: pareto_front([info for other, _, info in bundles if other.name == spec.name])
+        spec.hash: pareto_front([info for other, _, info in bundles if other.hash == spec.hash])
         for spec, _, _ in bundles
     }
     rows = []
@@ -87,7 +88,7 @@ def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
         ]
         cost = f"{cost_of(info):.2f} us" if math.isfinite(cost_of(info)) else ""
         fits = "yes" if info.spec.hash == spec.hash else "no: train again"
-        star = "*" if info in fronts[spec.name] else ""
+        star = "*" if info in fronts[spec.hash] else ""
         rows.append([bundle_key(spec), info.family + star, *errors, cost, fits, str(_short(path))])
     columns = ["circuit", "family", "energy", "event", "latency", "per event", "fits", "folder"]
     title = "bundles (closed loop, runs that training never saw; *: none is better in error and time)"

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from simcore import registry
-from simcore.manifest import circuit_folder
+from simcore.manifest import circuit_folder, load_circuit
 from simcore.spec import CircuitSpec
 
 
@@ -15,6 +15,14 @@ def is_built_in(spec: CircuitSpec) -> bool:
     return not spec.folder or Path(spec.folder) == circuit_folder(spec.name)
 
 
+def origin(spec: CircuitSpec) -> str:
+    """Return the name of a built-in circuit, or the folder of a user's own."""
+    return spec.name if is_built_in(spec) or not spec.folder else spec.folder
+
+
 def on_command_line(spec: CircuitSpec) -> str:
-    """Return what names the circuit in a command."""
-    return spec.name if is_built_in(spec) or not spec.folder else shlex.quote(spec.folder)
+    """Return what names the circuit in a command, sizes included where they are not the manifest's."""
+    name = origin(spec)
+    usual = load_circuit(name).sizes if spec.sizes and spec.folder else spec.sizes
+    sizes = ",".join(f"{key}={value}" for key, value in spec.sizes.items()) if spec.sizes != usual else ""
+    return shlex.quote(f"{name}:{sizes}" if sizes else name)

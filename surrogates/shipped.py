@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from simcore.errors import BundleError
+from simcore.manifest import load_circuit
 from simcore.spec import CircuitSpec
 from surrogates.bundle import MANIFEST, BundleInfo, check_spec, read_info
-from surrogates.origin import is_built_in, on_command_line
+from surrogates.origin import is_built_in, on_command_line, origin
 
 BEST = "best"
 """The default bundle, see `ranked`."""
@@ -31,6 +32,17 @@ def list_bundles(spec: CircuitSpec) -> list[tuple[Path, BundleInfo]]:
     roots = dict.fromkeys([bundle_root(spec), SHIPPED / bundle_key(spec)])
     found = [manifest for root in roots for manifest in sorted(root.glob(f"*/{MANIFEST}"))]
     return [(manifest.parent, read_info(manifest.parent)) for manifest in found]
+
+
+def sized(spec: CircuitSpec) -> list[CircuitSpec]:
+    """Return a circuit in all sizes that there are bundles of, its own first."""
+    found = [spec]
+    for root in dict.fromkeys([bundle_root(spec).parent, SHIPPED]):
+        for manifest in sorted(root.glob(f"{spec.name}-*/*/{MANIFEST}")):
+            sizes = read_info(manifest.parent).spec.sizes
+            if sizes not in [each.sizes for each in found]:
+                found.append(load_circuit(origin(spec), sizes=sizes))
+    return found
 
 
 def find_bundle(spec: CircuitSpec, family: str, base: Path) -> Path:

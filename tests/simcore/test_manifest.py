@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simcore.errors import CircuitError, RegistryError
-from simcore.manifest import load_circuit
+from simcore.manifest import load_circuit, named_circuit
 from simcore.spec import CircuitSpec, PortKind
 from tests import divider
 from tests.simcore.fakes import CIRCUITS, follower, leaky
@@ -342,3 +342,12 @@ def test_spec_round_trips_as_json() -> None:
     spec = follower()
     assert CircuitSpec.model_validate_json(spec.model_dump_json()) == spec
     np.testing.assert_array_equal(spec.reset_inputs, [0.0, 0.0])
+
+
+def test_a_command_line_names_sizes_with_the_circuit() -> None:
+    assert named_circuit("crossbar_row:rows=16") == load_circuit("crossbar_row", sizes={"rows": 16})
+    assert named_circuit("lif_neuron") == load_circuit("lif_neuron")
+    with pytest.raises(CircuitError, match="no size 'columns'; it has: rows"):
+        named_circuit("crossbar_row:columns=3")
+    with pytest.raises(RegistryError, match="crossbar_row:rows=two"):
+        named_circuit("crossbar_row:rows=two")

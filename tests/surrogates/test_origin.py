@@ -35,5 +35,7 @@ def test_a_copy_that_changes_nothing_may_use_what_ships(copy: CircuitSpec) -> No
 
 def test_the_command_that_trains_names_the_folder(copy: CircuitSpec) -> None:
     assert on_command_line(load_circuit("lif_neuron")) == "lif_neuron"
+    assert on_command_line(load_circuit("crossbar_row")) == "crossbar_row"
+    assert on_command_line(load_circuit("crossbar_row", sizes={"rows": 16})) == "crossbar_row:rows=16"
     with pytest.raises(BundleError, match=rf"simcore surrogate train '{copy.folder}'$"):
         find_bundle(copy, BEST, Path())
