@@ -51,7 +51,8 @@ class TrunkModel:
 
     def describe(self) -> Mapping[str, Any]:
         """Return sizes and epochs."""
-        return {"hidden": [WIDTH] * DEPTH, "epochs": self.epochs, "fit_s": round(self.seconds, 1)}
+        hidden = [len(bias) for _, bias in self.net.layers[:-1]]
+        return {"hidden": hidden, "epochs": self.epochs, "fit_s": round(self.seconds, 1)}
 
 
 class TrunkFamily:
@@ -63,30 +64,23 @@ class TrunkFamily:
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Train with one-cycle AdamW for as many epochs as the budget allows, at most MAX_EPOCHS."""
-        import torch
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return _Trainer(frame, train, effort).train()
-        finally:
-            torch.set_num_threads(before)
+        return Trainer(frame, train, effort, (WIDTH,) * DEPTH, BATCH).train()
 
 
-class _Trainer:
+class Trainer:
     """One training; all random numbers come from the effort's seed."""
 
-    def __init__(self, frame: Frame, train: Table, effort: Effort) -> None:
+    def __init__(
+        self, frame: Frame, train: Table, effort: Effort, hidden: tuple[int, ...], batch: int
+    ) -> None:
         import torch
 
         self._torch = torch
-        self._frame, self._train, self._effort = frame, train, effort
+        self._frame, self._train, self._effort, self._batch = frame, train, effort, batch
         self._rng = np.random.default_rng(effort.seed)
         torch.manual_seed(effort.seed)
         groups = frame.targets.groups
-        widths = [len(frame.design.names), *(WIDTH,) * DEPTH, len(groups)]
-        self._net = _stack(torch, widths)
-        self._valid = torch.from_numpy(train.valid.astype(np.float32))
+        self._net = _stack(torch, [len(frame.design.names), *hidden, len(groups)])
         self._weights = torch.tensor([LOSS_WEIGHTS[group] for group in groups])
         # A rare branch counts as much per row of its own as a common one.
         share = np.maximum(train.valid.mean(axis=0), 1e-3).astype(np.float32)
@@ -94,10 +88,19 @@ class _Trainer:
         self._noise = state_noise(frame.design.layout, train.x)
 
     def train(self) -> TrunkModel:
+        """Train with one-cycle AdamW on one thread, so that every machine adds in the same order."""
+        before = self._torch.get_num_threads()
+        self._torch.set_num_threads(1)
+        try:
+            return self._trained()
+        finally:
+            self._torch.set_num_threads(before)
+
+    def _trained(self) -> TrunkModel:
         torch, start = self._torch, time.monotonic()
         optimiser = torch.optim.AdamW(self._net.parameters(), lr=PEAK_RATE / 25, weight_decay=1e-5)
         epochs = self._effort.epochs or self._affordable(optimiser)
-        steps = epochs * -(-len(self._train.x) // BATCH)
+        steps = epochs * -(-self.n_rows // self._batch)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, PEAK_RATE, total_steps=steps + 1, pct_start=0.1
         )
@@ -120,12 +123,12 @@ class _Trainer:
 
     def _epoch(self, optimiser: Any, schedule: Any) -> float:
         torch = self._torch
-        z, t = (torch.from_numpy(array) for array in self._frame.encode(self._train, self._noisy()))
+        z, t, weight = (torch.from_numpy(array) for array in self.rows())
         order = torch.from_numpy(self._rng.permutation(len(z)))
         total = 0.0
-        for rows in order.split(BATCH):
+        for rows in order.split(self._batch):
             optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self._net(z[rows]), t[rows], self._valid[rows])
+            loss = self._loss(self._net(z[rows]), t[rows], weight[rows])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self._net.parameters(), 1.0)
             optimiser.step()
@@ -134,11 +137,21 @@ class _Trainer:
             total += float(loss.detach()) * len(rows)
         return total / len(z)
 
-    def _loss(self, answer: Any, t: Any, valid: Any) -> Any:
+    @property
+    def n_rows(self) -> int:
+        """Rows of an epoch."""
+        return len(self._train.x)
+
+    def rows(self) -> tuple[Rows, Rows, Rows]:
+        """Return what an epoch learns: z, t and the weight of each target, (n_rows, ...) each."""
+        z, t = self._frame.encode(self._train, self._noisy())
+        return z, t, self._train.valid.astype(np.float32)
+
+    def _loss(self, answer: Any, t: Any, weight: Any) -> Any:
         functional = self._torch.nn.functional
         first = int(self._frame.targets.fired)
         each = functional.huber_loss(answer[:, first:], t[:, first:], reduction="none", delta=1.0)
-        loss = (each * valid[:, first:] * self._weights[first:]).mean()
+        loss = (each * weight[:, first:] * self._weights[first:]).mean()
         if first:
             label = functional.binary_cross_entropy_with_logits(answer[:, 0], t[:, 0])
             loss = loss + self._weights[0] * label
