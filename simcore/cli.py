@@ -202,8 +202,19 @@ def _show_comparison(comparison: Comparison) -> None:
         f"error in energy {percent(figures['energy_error_pct'])}, "
         f"latency {percent(figures['latency_error_pct'])}, "
         f"behaviour {percent(figures['behaviour_error_pct'])}\n"
+        f"{_coverage(figures)}"
         f"CPU {figures['cpu_reference_s']:.1f} s against {figures['cpu_candidate_s']:.1f} s: "
         f"speed-up {figures['speedup']:.0f}x"
+    )
+
+
+def _coverage(figures: Mapping[str, Any]) -> str:
+    """Say how often the intervals that the candidate states hold; a line for each quantity."""
+    return "".join(
+        f"{quantity} of a layer inside its {100 * found['level']:.0f} % interval: {found['covered']:.0f} of "
+        f"{found['n']:.0f}, {100 * found['low']:.0f} to {100 * found['high']:.0f} %\n"
+        for quantity, found in figures.get("coverage", {}).items()
+        if found
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from simcore import metrics
 from simcore.architecture import Batch, Delivery, LayerOutput, Network
 from simcore.bank import Floats
+from simcore.coverage import coverage
 from simcore.errors import ResultError
 from simcore.ledger import TraceRows
 from simcore.metrics import UNDEFINED, Figure
@@ -239,6 +240,7 @@ def _figures(reference: RunResult, candidate: RunResult, aligned: RunResult) -> 
         "reference_cached": _is_cached(reference),
         "speedup": cpu[0] / cpu[1],
         "noise": None,
+        "coverage": coverage(reference, candidate),
         "layers": [layer.as_dict() for layer in layers],
     }
 

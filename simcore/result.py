@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 FILE = "result.h5"
+LEVEL = 0.9
+"""Level of the prediction intervals that are shown."""
 _TOTALS = (
     "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "timed", "last_event_s",
     "unit_energy_j", "unit_fired",
@@ -209,6 +211,8 @@ class RunResult:
             "quiet_j": float(analog[StepKind.QUIET]),
             "idle_j": float(analog[StepKind.IDLE]),
             "event_latency_s": float(columns["latency_sum_s"].sum() / timed) if timed else None,
+            "energy_interval_pct": half_width_pct(info, "energy"),
+            "latency_interval_pct": half_width_pct(info, "latency"),
             "critical_path_s": (
                 None if np.isnan(last).all() else float(np.nanmean(last)) + info["digital_latency_s"]
             ),
@@ -219,6 +223,19 @@ class RunResult:
             "out_of_range": float(columns["out_of_range"].mean()),
             "rail_excursions": float(columns["rail_excursions"].mean()),
         }
+
+
+def half_width_pct(layer: Mapping[str, Any], quantity: str, level: float = LEVEL) -> float | None:
+    """Return the half-width of the interval of a layer's total in one sample, if its model was calibrated.
+
+    `layer` is the layer's entry in the provenance.
+    """
+    widths = [
+        100 * float(each["half_width"])
+        for each in layer.get("intervals", [])
+        if each["quantity"] == quantity and each["level"] == level
+    ]
+    return widths[0] if widths else None
 
 
 def _append(group: h5py.Group, name: str, values: NDArray[Any]) -> None:

@@ -171,6 +171,7 @@ def _runs_ahead(scenario: Scenario, network: Network, slots: list[BankSlot]) -> 
 
 def _layer_info(scenario: Scenario, network: Network, slots: list[BankSlot]) -> dict[str, Any]:
     spec_of = {layer.name: slot.bank.spec for slot in slots for layer in slot.layers}
+    made_by = {layer.name: slot.bank.provenance() for slot in slots for layer in slot.layers}
     return {
         layer.name: {
             "backend": backend_of(scenario, layer.name),
@@ -179,6 +180,7 @@ def _layer_info(scenario: Scenario, network: Network, slots: list[BankSlot]) -> 
             "n_units": layer.n_units,
             "is_encoder": layer.is_encoder,
             "digital_latency_s": _digital_latency(network, layer),
+            "intervals": made_by[layer.name].get("intervals", []),
         }
         for layer in network.layers
     }

@@ -28,6 +28,7 @@ def _seconds(value: float | None) -> str:
 _QUANTITIES: dict[str, tuple[str, Style]] = {
     "n_units": ("units", number),
     "energy_j": ("energy", _joules),
+    "energy_interval_pct": ("  +-, 90 %", percent),
     "supply_j": ("  supply", _joules),
     "input_j": ("  input", _joules),
     "digital_j": ("  digital", _joules),
@@ -35,6 +36,7 @@ _QUANTITIES: dict[str, tuple[str, Style]] = {
     "quiet_j": ("  quiet", _joules),
     "idle_j": ("  idle", _joules),
     "event_latency_s": ("event latency", _seconds),
+    "latency_interval_pct": ("  +-, 90 %", percent),
     "critical_path_s": ("critical path", _seconds),
     "events_active": ("steps active", number),
     "events_quiet": ("  quiet", number),
@@ -44,6 +46,8 @@ _QUANTITIES: dict[str, tuple[str, Style]] = {
     "rail_excursions": ("beyond rails", number),
 }
 """Key in `summary.json` -> row label and how it is shown; energy = supply + input + digital."""
+_OPTIONAL = ("energy_interval_pct", "latency_interval_pct")
+"""Left out where no layer has it."""
 
 _ERRORS = {
     ("aligned", "energy"): "energy",
@@ -70,17 +74,23 @@ class _Column:
 
 def layer_tables(sides: Sequence[Mapping[str, Any]]) -> list[Table]:
     """Return the figures of each layer, the runs of `sides` (contents of `summary.json`) side by side."""
+    layers_of_all = [layer for side in sides for layer in side["layers"]]
+    shown = {
+        key: quantity
+        for key, quantity in _QUANTITIES.items()
+        if key not in _OPTIONAL or any(layer.get(key) is not None for layer in layers_of_all)
+    }
     groups = [
         [
             _Column(
                 f"{layer['name']}\n{layer['backend']}",
-                tuple(style(layer[key]) for key, (_, style) in _QUANTITIES.items()),
+                tuple(style(layer.get(key)) for key, (_, style) in shown.items()),
             )
             for layer in layers
         ]
         for layers in zip(*(side["layers"] for side in sides), strict=True)
     ]
-    labels = [label for label, _ in _QUANTITIES.values()]
+    labels = [label for label, _ in shown.values()]
     return _broken(f"{sides[0]['scenario']}: means per sample", labels, groups)
 
 

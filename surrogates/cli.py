@@ -59,6 +59,35 @@ def train_command(
     console.print(f"default: {trained[0].info.family}, {trained[0].path}")
 
 
+@app.command("calibrate")
+def calibrate_command(
+    comparisons: Annotated[
+        list[Path], typer.Argument(help="Directories of `simcore compare --candidate surrogate`.")
+    ],
+) -> None:
+    """Set the intervals that a bundle states for the layers of a network, from compared runs.
+
+    Use samples that nothing is reported on later, such as training images: the intervals hold for new samples.
+    """
+    from surrogates.calibrate import calibrate
+
+    rows = [
+        [
+            each.info.family,
+            i.quantity,
+            f"{100 * i.level:.0f} %",
+            percent(100 * i.half_width),
+            i.n,
+            str(_short(each.path)),
+        ]
+        for each in calibrate(comparisons)
+        for i in each.info.intervals
+        if i.of == "layer"
+    ]
+    columns = ["family", "total of a layer", "level", "+-", "totals", "folder"]
+    terminal.show(table("intervals", columns, rows))
+
+
 @app.command("list")
 def list_command(
     circuit: Annotated[

@@ -138,6 +138,7 @@ class SurrogateBank:
             "dataset_sha256": info.dataset_sha256,
             "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
             "trained_with": info.versions,
+            "intervals": [each.model_dump() for each in info.intervals if each.of == "layer"],
             "inference_cpu_s": self._cpu_s,
             "cpu_s": 0.0,
         }

@@ -73,7 +73,7 @@ def train(
     """
     families = wanted(family)
     dataset = load_dataset(recordings, spec, seed)
-    training = _Training(dataset, bundle_root(spec) if out is None else out, seed)
+    training = Training(dataset, bundle_root(spec) if out is None else out, seed)
     end_s = time.monotonic() + budget_minutes * 60
     trained = []
     for index, one in enumerate(families):
@@ -107,7 +107,7 @@ def _missing(family: Family) -> list[str]:
     return [name for name in family.requires if importlib.util.find_spec(name) is None]
 
 
-class _Training:
+class Training:
     """All families on one data set: they share tables, frames and the reset model."""
 
     def __init__(self, dataset: Dataset, root: Path, seed: int) -> None:

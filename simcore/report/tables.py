@@ -84,6 +84,14 @@ _BACKEND = Heading("back end", "What answered the analog units of this layer: sp
 ENERGY_COLUMNS = (
     _column("n_units", "units", "Analog units of the layer: neurons, or rows of a crossbar.", number),
     _column("energy_j", "energy", "Energy of the layer per sample: supply + input + digital."),
+    _column(
+        "energy_interval_pct",
+        "+-",
+        "Half-width of the 90 % interval of supply + input energy in one sample, where the surrogate was "
+        "calibrated on compared runs.",
+        percent,
+        None,
+    ),
     _column("supply_j", "supply", "Energy that the analog units draw from supplies and bias sources."),
     _column("input_j", "input", "Energy that the drivers of the inputs deliver into the analog units."),
     _column("digital_j", "digital", "Energy of the digital components that this layer pays for."),
@@ -94,6 +102,8 @@ ENERGY_COLUMNS = (
 TIMING_COLUMNS = (
     _column("event_latency_s", "event latency",
             "Mean time from the last driven input edge to the output event.", _seconds, None),
+    _column("latency_interval_pct", "+-",
+            "Half-width of the 90 % interval of the mean event latency in one sample.", percent, None),
     _column("critical_path_s", "critical path",
             "Time from the first input edge of the sample to the last output event of the layer, digital "
             "latency included; mean over the samples. The total is the largest.", _seconds, max),

@@ -26,14 +26,15 @@ SUMMARY = {
 }  # fmt: skip
 LAYER = {
     "name", "backend", "n_units", "energy_j", "supply_j", "input_j", "digital_j", "active_j", "quiet_j",
-    "idle_j", "event_latency_s", "critical_path_s", "events_active", "events_quiet", "events_idle",
+    "idle_j", "event_latency_s", "energy_interval_pct", "latency_interval_pct", "critical_path_s",
+    "events_active", "events_quiet", "events_idle",
     "events_late", "out_of_range", "rail_excursions",
 }  # fmt: skip
 COMPARISON = {
     "scenario", "reference", "candidate", "n_samples", "energy_error_pct", "latency_error_pct",
     "behaviour_error_pct", "prediction_agreement", "accuracy_reference", "accuracy_candidate",
     "wall_reference_s", "wall_candidate_s", "cpu_reference_s", "cpu_candidate_s", "reference_cached",
-    "speedup", "noise", "layers",
+    "speedup", "noise", "coverage", "layers",
 }  # fmt: skip
 JUDGE = ("--reference", "exact", "--candidate", "biased")
 RUN_FILES = {"result.h5", "summary.json", "layers.csv", "report.html"}
