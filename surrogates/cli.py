@@ -67,7 +67,7 @@ def calibrate_command(
 ) -> None:
     """Set the intervals that a bundle states for the layers of a network, from compared runs.
 
-    Use samples that nothing is reported on later, such as training images: the intervals hold for new samples.
+    Use samples that nothing is reported on later, such as training images.
     """
     from surrogates.calibrate import calibrate
 
@@ -103,7 +103,8 @@ def list_command(
 
 def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
     """Print bundles and how good they are; a star marks those that no other of the circuit beats."""
-    from surrogates.shipped import bundle_key, cost_of, pareto_front
+    from surrogates.origin import on_command_line
+    from surrogates.shipped import cost_of, pareto_front
 
     fronts = {
         spec.hash: pareto_front([info for other, _, info in bundles if other.hash == spec.hash])
@@ -118,7 +119,7 @@ def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
         cost = f"{cost_of(info):.2f} us" if math.isfinite(cost_of(info)) else ""
         fits = "yes" if info.spec.hash == spec.hash else "no: train again"
         star = "*" if info in fronts[spec.hash] else ""
-        rows.append([bundle_key(spec), info.family + star, *errors, cost, fits, str(_short(path))])
+        rows.append([on_command_line(spec), info.family + star, *errors, cost, fits, str(_short(path))])
     columns = ["circuit", "family", "energy", "event", "latency", "per event", "fits", "folder"]
     title = "bundles (closed loop, runs that training never saw; *: none is better in error and time)"
     terminal.show(table(title, columns, rows))

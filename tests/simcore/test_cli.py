@@ -305,7 +305,7 @@ def test_circuits_are_listed_and_shown(good: Command) -> None:
 
 
 def test_bundles_are_listed_with_their_errors(good: Command) -> None:
-    assert re.search(r"crossbar_row +\w+ +[\d.]+ %", good("surrogate", "list", "crossbar_row").out)
+    assert re.search(r"crossbar_row +\w+\* +[\d.]+ %", good("surrogate", "list", "crossbar_row").out)
 
 
 def test_training_refuses_an_unknown_family_before_it_records(
