@@ -10,6 +10,8 @@ from simcore.manifest import load_circuit, named_circuit
 from simcore.recording import default_path
 from simcore.spec import PortKind
 from simcore.terminal import console, progress_bar, table
+from simcore.units import percent
+from spice_ref.until import record_until
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check and record circuits.")
 
@@ -102,15 +104,31 @@ def record_command(
     cluster: ClusterOption = None,
     accuracy: Annotated[str, typer.Option(help="Solver preset: std or gold.")] = "std",
     kind: Annotated[str | None, typer.Option(help="One kind of stimulus instead of all in turn.")] = None,
+    until: Annotated[
+        bool, typer.Option("--until", help="Stop before --runs, when more data make a surrogate no better.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Data set [data/recordings/NAME.h5].")] = None,
 ) -> None:
     """Record random and network-like stimuli into a data set; started again, it goes on where it stopped."""
     record = registry.load("recorders", "spice")
     spec = named_circuit(circuit)
     path = out or default_path(spec)
-    with progress_bar() as show:
-        record(
-            spec, path, runs=runs, steps=steps, seed=seed, workers=workers, cluster=cluster,
-            accuracy=accuracy, kind=kind, progress=show(f"record {spec.name}"),
-        )  # fmt: skip
+
+    def extend(n_runs: int) -> None:
+        with progress_bar() as show:
+            record(
+                spec, path, runs=n_runs, steps=steps, seed=seed, workers=workers, cluster=cluster,
+                accuracy=accuracy, kind=kind, progress=show(f"record {spec.name}, {n_runs} runs"),
+            )  # fmt: skip
+
+    if until:
+        judge = registry.load("judges", "surrogate")
+        record_until(
+            runs,
+            extend,
+            lambda n_runs: float(judge(spec, path, n_runs)),
+            lambda each: console.print(f"{each.runs} runs: error {percent(100 * each.error)}"),
+        )
+    else:
+        extend(runs)
     console.print(f"data set: {path}")

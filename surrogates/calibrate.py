@@ -21,6 +21,8 @@ def unit_intervals(
     bundle: SurrogateBundle, spec: CircuitSpec, rasters: list[Raster], reference: Sequence[RasterResult]
 ) -> tuple[Interval, ...]:
     """Return the intervals of a unit's total energy and of its mean event latency over a whole run."""
+    if not rasters:
+        return ()
     bank = SurrogateBank(bundle, spec, np.stack([raster.params for raster in rasters]))
     pairs = list(zip(bank.replay(rasters), reference, strict=True))
     totals = np.array([[_totals(side.steps) for side in pair] for pair in pairs])

@@ -12,9 +12,10 @@ from simcore.spec import CircuitSpec
 from surrogates import train as training
 from surrogates.bundle import BundleInfo
 from surrogates.dataset import load_dataset, split_runs
+from surrogates.learning import selection_error
 from surrogates.shipped import pareto_front, ranked
 from surrogates.train import Trained, train
-from tests.surrogates.fakes import lif_spec, record_fake
+from tests.surrogates.fakes import crossbar_spec, lif_spec, record_fake
 
 Recordings = dict[str, tuple[CircuitSpec, Path]]
 Bundles = dict[tuple[str, str], Trained]
@@ -157,3 +158,11 @@ def test_bundle_tells_its_split_and_hold_out_figures(trained: Bundles) -> None:
     }  # fmt: skip
     assert data["columns"] == ["w", "V_leak", "v_mem", "v_ca", "duration"]
     assert data["spec"]["folder"] == ""
+
+
+def test_a_learning_curve_falls_and_is_judged_on_the_same_runs(tmp_path: Path) -> None:
+    path = record_fake(tmp_path / "long.h5", crossbar_spec(), runs=60, steps=40)
+    few, many = (selection_error(crossbar_spec(), path, runs) for runs in (8, 60))
+    assert many < few
+    with pytest.raises(DatasetError, match="4 runs are too few to hold some out"):
+        selection_error(crossbar_spec(), path, 4)
