@@ -55,8 +55,11 @@ def train_command(
             spec, data, family, out, seed, budget_minutes=budget, epochs=epochs,
             progress=lambda share, _: step(share),
         )  # fmt: skip
-    _show([(spec, each.path, each.info) for each in trained])
-    console.print(f"default: {trained[0].info.family}, {trained[0].path}")
+    for each in trained:
+        console.print(f"bundle: {each.path}")
+    if len(trained) > 1:
+        _show([(spec, each.path, each.info) for each in trained])
+        console.print(f"default: {trained[0].info.family}")
 
 
 @app.command("calibrate")
