@@ -1,4 +1,4 @@
-"""Intervals of layers: calibrated on compared runs, stated by the next run, counted by the next comparison."""
+"""Intervals of layers: calibrated on compared runs, stated by the next run, counted by the next one."""
 
 import shutil
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_calibrated_intervals_are_stated_and_cover_what_they_came_from(bundle: P
     (found,) = calibrate([tmp_path / "before"])
     assert found.path == bundle
     assert {each.n for each in found.info.intervals if each.of == "layer"} == {12}
-    with pytest.raises(BundleError, match="not the bundle that .*before was run with; compare again"):
+    with pytest.raises(BundleError, match=r"not the bundle that .*before was run with; compare again"):
         calibrate([tmp_path / "before"])
 
     after = compared(bundle, tmp_path / "after", 4)
