@@ -12,8 +12,8 @@ BEST = "best"
 """The default bundle, see `ranked`."""
 ALL = "all"
 """All families whose libraries are installed."""
-SLACK = 1.25
-"""The default bundle's error is at most this times the smallest one: what costs less than that is taken."""
+SLACK, GOOD = 1.25, 0.02
+"""The default is the cheapest bundle whose error is at most SLACK times the smallest one, or GOOD."""
 SHIPPED = Path(__file__).parent / "bundles"
 
 
@@ -67,12 +67,13 @@ def find_bundle(spec: CircuitSpec, family: str, base: Path) -> Path:
 
 
 def ranked(bundles: list[tuple[Path, BundleInfo]]) -> list[tuple[Path, BundleInfo]]:
-    """Return bundles of one circuit, the default first: the fastest whose error is within SLACK of the best.
+    """Return bundles of one circuit, the default first: the cheapest of the good ones (SLACK, GOOD).
 
     The others follow by error. Error is the score on the selection part, in closed loop.
     """
     by_error = sorted(bundles, key=lambda found: score_of(found[1]))
-    near = [found for found in by_error if score_of(found[1]) <= SLACK * score_of(by_error[0][1])]
+    limit = max(SLACK * score_of(by_error[0][1]), GOOD) if by_error else 0.0
+    near = [found for found in by_error if score_of(found[1]) <= limit]
     default = min(near, key=lambda found: cost_of(found[1]), default=None)
     return [*([default] if default else []), *(found for found in by_error if found is not default)]
 

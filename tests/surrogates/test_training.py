@@ -137,6 +137,8 @@ def test_the_default_is_the_cheapest_of_the_good_ones(trained: Bundles) -> None:
     assert [path.name for path, _ in ranked([beaten, cheap, best, quick])] == [
         quick[0].name, best[0].name, cheap[0].name, beaten[0].name
     ]  # fmt: skip
+    small = [bundle(0.004, 2.0), bundle(0.015, 0.5), bundle(0.021, 0.1)]
+    assert ranked(small)[0] == small[1]
     front = pareto_front([found[1] for found in (beaten, cheap, best, quick)])
     assert front == [best[1], quick[1], cheap[1]]
 
