@@ -1,7 +1,8 @@
 """The seam of the simulator: a bank of identical analog circuits that is stepped in time.
 
 Implementations: ngspice (`spice_ref.bank`), ONNX surrogates (`surrogates.runtime`), closed forms
-(`simcore.closed_form`). The contract is written down in docs/bank-contract.md and held by tests/contract.
+(`simcore.closed_form`), behaviour of one with figures of the other (`surrogates.annotate`). The contract is
+written down in docs/bank-contract.md and held by tests/contract.
 """
 
 from collections.abc import Callable, Mapping

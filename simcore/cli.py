@@ -51,7 +51,9 @@ OutOption = Annotated[Path | None, typer.Option(help="Directory for the results 
 @app.command("run")
 def run_command(
     scenario: ScenarioArgument,
-    backend: Annotated[str | None, typer.Option(help="spice, surrogate or ideal, for every layer.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="spice, surrogate, annotate or ideal, for every layer.")
+    ] = None,
     samples: SamplesOption = None,
     set_: SetOption = None,
     out: OutOption = None,

@@ -45,8 +45,9 @@ def open_bank(request: BankRequest) -> AnalogBank:
     if request.options:
         raise ScenarioError(f"backend.ideal: got {', '.join(request.options)}, expected no options")
     name, constants = load_constants(Path(request.spec.folder))
+    model = MODELS[name](request.spec, request.params, constants)
     return ClosedFormBank(
-        request.spec, request.params, MODELS[name](request.spec, request.params, constants), name
+        request.spec, request.params, model, {"model": name, "constants": constants.model_dump()}
     )
 
 
@@ -71,12 +72,13 @@ def load_constants(folder: Path) -> tuple[str, Any]:
 class ClosedFormBank:
     """AnalogBank over a Model; a merged idle step is its single periods, one after the other."""
 
-    def __init__(self, spec: CircuitSpec, params: Floats, model: Model, name: str) -> None:
+    def __init__(self, spec: CircuitSpec, params: Floats, model: Model, source: Mapping[str, Any]) -> None:
+        """`source` says in the provenance what the model is, JSON-able."""
         self.spec = spec
         self.params = params
         self.n_units = len(params)
         self._model = model
-        self._name = name
+        self._source = source
         self._low, self._high = spec.low(PortKind.INPUT), spec.high(PortKind.INPUT)
         self.reset()
 
@@ -108,15 +110,18 @@ class ClosedFormBank:
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the model; its CPU time is that of the process, none is added."""
-        constants = load_constants(Path(self.spec.folder))[1].model_dump()
-        return {"backend": "ideal", "model": self._name, "constants": constants, "cpu_s": 0.0}
+        return {"backend": "ideal", **self._source, "cpu_s": 0.0}
 
     def close(self) -> None:
         """Nothing to free."""
 
 
 def _add(total: StepResult, part: StepResult, rows: NDArray[np.int64]) -> None:
-    """Append one more period to some rows of a result; a closed form fires in the first period only."""
+    """Append one more period to some rows of a result.
+
+    The models of this package fire in the first period only, so no latency is taken from a later one.
+    """
+    total.fired[rows] |= part.fired
     total.outputs[rows], total.state[rows] = part.outputs, part.state
     total.supply_j[rows] += part.supply_j
     total.input_j[rows] += part.input_j

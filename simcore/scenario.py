@@ -53,9 +53,10 @@ class BackendConfig(Record):
     """Which back end answers, and its own options."""
 
     default: str = "surrogate"
-    """`spice`, `surrogate`, `ideal`, or another registered back end."""
+    """`spice`, `surrogate`, `annotate`, `ideal`, or another registered back end."""
     spice: dict[str, Any] = {}
     surrogate: dict[str, Any] = {}
+    annotate: dict[str, Any] = {}
     ideal: dict[str, Any] = {}
 
     def options(self, name: str) -> dict[str, Any]:

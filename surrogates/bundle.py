@@ -9,18 +9,21 @@ from typing import Any, Self
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from simcore.errors import BundleError
 from simcore.manifest import explain
 from simcore.spec import CircuitSpec, PortKind, Record
+from surrogates.features import Rows
 from surrogates.intervals import Interval
 from surrogates.layout import Layout
 from surrogates.onnx_file import check_onnx
 from surrogates.origin import on_command_line
 
-SCHEMA = 1
+SCHEMA = 2
+"""2: graphs that say what fired take `event_bias`; those of schema 1 decide alone."""
+EVENT_BIAS = "event_bias"
+"""Graph input (k, 1) that is added to the logit of the event."""
 MANIFEST = "bundle.json"
 GRAPHS = ("driven", "idle", "reset")
 
@@ -80,11 +83,26 @@ class SurrogateBundle:
     info: BundleInfo
     sessions: Mapping[str, Any]
 
-    def run(self, graph: str, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Return the outputs of a graph by name."""
-        session = self.sessions[graph]
-        names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, {"x": x}), strict=True))
+    def run(self, graph: str, x: Rows, event_bias: Rows | None = None) -> dict[str, Rows]:
+        """Return the outputs of a graph by name; without `event_bias` (k, 1) the model decides what fired."""
+        return run_graph(self.sessions[graph], x, event_bias)
+
+    def takes_events(self, graph: str) -> bool:
+        """Whether a graph can be told what fired."""
+        return _takes_events(self.sessions[graph])
+
+
+def run_graph(session: Any, x: Rows, event_bias: Rows | None = None) -> dict[str, Rows]:
+    """Return the outputs of a session by name; a graph that decides no event leaves `event_bias` unread."""
+    feeds = {"x": x}
+    if _takes_events(session):
+        feeds[EVENT_BIAS] = np.zeros((len(x), 1), dtype=np.float32) if event_bias is None else event_bias
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def _takes_events(session: Any) -> bool:
+    return any(port.name == EVENT_BIAS for port in session.get_inputs())
 
 
 def digest_of(data: Mapping[str, Any]) -> str:
@@ -173,13 +191,16 @@ def open_session(data: bytes, where: str) -> Any:
 def _check_ports(session: Any, layout: Layout, graph: str, where: str) -> None:
     n_out, n_state = layout.spec.width(PortKind.OUTPUT), layout.spec.width(PortKind.STATE)
     expected: dict[str, tuple[int, ...]] = {"outputs": (n_out,), "state": (n_state,)}
+    taken: dict[str, tuple[int, ...]] = {"x": (layout.width,)}
     if graph != "reset":
         detector = layout.spec.of(PortKind.OUTPUT)[0].detector
         heads = ["supply_j", "input_j", "latency_s"]
         heads += [] if detector is not None and detector.kind == "settled" else ["fired"]
         expected |= dict.fromkeys(heads, ())
+    if "fired" in expected and _takes_events(session):
+        taken[EVENT_BIAS] = (1,)
     for what, ports, wanted in (
-        ("inputs", session.get_inputs(), {"x": (layout.width,)}),
+        ("inputs", session.get_inputs(), taken),
         ("outputs", session.get_outputs(), expected),
     ):
         found = {port.name: tuple(port.shape[1:]) for port in ports}

@@ -123,11 +123,11 @@ class Frame:
         t = (table.y - z @ self.weights - self.offset) / self.scale
         return z, np.where(table.valid, t, 0.0).astype(np.float32)
 
-    def decode(self, x: Rows, z: Rows, t: Rows) -> Answer:
-        """Turn a family's matrix into physical values."""
+    def decode(self, x: Rows, z: Rows, t: Rows, event_bias: float = 0.0) -> Answer:
+        """Turn a family's matrix into physical values; `event_bias` is added to the logit of the event."""
         targets = self.targets
         values = z.astype(np.float64) @ self.weights + self.offset + self.scale * t
-        fired = values[:, 0] > 0 if targets.fired else np.zeros(len(z), dtype=np.bool_)
+        fired = values[:, 0] + event_bias > 0 if targets.fired else np.zeros(len(z), dtype=np.bool_)
         y = values[:, targets.block(0)]
         if targets.branched:
             y = np.where(fired[:, None], values[:, targets.block(1)], y)

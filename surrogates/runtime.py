@@ -15,6 +15,7 @@ from simcore.manifest import explain
 from simcore.replay import stepped
 from simcore.spec import CircuitSpec, PortKind, Record
 from surrogates.bundle import SurrogateBundle, load_bundle
+from surrogates.features import Rows
 from surrogates.layout import Layout
 from surrogates.shipped import BEST, find_bundle
 
@@ -25,6 +26,8 @@ BLOCK = 16
 unit's result would depend on how many are stepped with it."""
 RANGE_TOLERANCE = 0.01
 """Share of a column's training range by which it may be left without being counted."""
+FORCED = 1e9
+"""Bias beyond any logit: the event happens, or with a minus it does not."""
 
 
 class SurrogateOptions(Record):
@@ -69,8 +72,11 @@ class SurrogateBank:
         self._out_of_range = np.zeros(self.n_units, dtype=np.int64)
         return self._outputs.copy()
 
-    def step(self, request: StepInput) -> StepResult:
-        """Advance the units of the request; all others stay where they are."""
+    def step(self, request: StepInput, fired: NDArray[np.bool_] | None = None) -> StepResult:
+        """Advance the units of the request; all others stay where they are.
+
+        `fired` (k,) decides in the model's place which events happen; state, energies and latency go with it.
+        """
         units = request.units
         if not request.idle and np.any(request.duration_ps != self.spec.period_ps):
             raise ContractError(f"surrogate of '{self.spec.name}': a driven step lasts one period")
@@ -78,11 +84,12 @@ class SurrogateBank:
         graph = "idle" if request.idle else "driven"
         low, high = self._limits[graph]
         self._out_of_range[units] += np.any(~((x >= low) & (x <= high)), axis=1)
-        answer = self._answer(graph, x)
+        answer = self._answer(graph, x, None if fired is None else np.where(fired, FORCED, -FORCED))
         # An idle step changes no input, hence no output of a circuit without memory.
         holds = request.idle and self.spec.kind == "static"
         outputs = self._outputs[units] if holds else answer["outputs"].astype(np.float64)
-        fired = self._fired(answer, outputs, units)
+        if fired is None:
+            fired = self._fired(answer, outputs, units)
         self._state[units] = answer["state"]
         self._outputs[units] = outputs
         return StepResult(
@@ -95,6 +102,11 @@ class SurrogateBank:
                 fired & self.spec.has_latencies, answer["latency_s"].astype(np.float64), np.nan
             ),
         )
+
+    @property
+    def state(self) -> Floats:
+        """State of all units now, (n_units, n_state)."""
+        return self._state.copy()
 
     def set_state(self, units: NDArray[np.int64], state: Floats) -> None:
         """Overwrite the state of some units; their outputs stay the last known ones."""
@@ -153,14 +165,20 @@ class SurrogateBank:
             return np.asarray(answer["fired"] > 0)
         return np.asarray((np.abs(outputs - self._outputs[units]) >= self._swings).any(axis=1))
 
-    def _answer(self, graph: str, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a graph in padded chunks."""
+    def _answer(self, graph: str, x: Rows, event_bias: Floats | None = None) -> dict[str, Rows]:
+        """Run a graph in padded chunks; `event_bias` is (k,)."""
         start = time.process_time()
-        padding = -len(x) % BLOCK
-        padded = np.concatenate([x, np.repeat(x[-1:], padding, axis=0)]) if padding else x
-        parts = [self._bundle.run(graph, padded[i : i + CHUNK]) for i in range(0, len(padded), CHUNK)]
+        bias = np.zeros(len(x)) if event_bias is None else event_bias
+        padded, biases = _padded(x), _padded(bias[:, None].astype(np.float32))
+        chunks = [slice(first, first + CHUNK) for first in range(0, len(padded), CHUNK)]
+        parts = [self._bundle.run(graph, padded[chunk], biases[chunk]) for chunk in chunks]
         self._cpu_s += time.process_time() - start
         return {name: np.concatenate([part[name] for part in parts])[: len(x)] for name in parts[0]}
+
+
+def _padded(rows: Rows) -> Rows:
+    padding = -len(rows) % BLOCK
+    return np.concatenate([rows, np.repeat(rows[-1:], padding, axis=0)]) if padding else rows
 
 
 def _swings(spec: CircuitSpec) -> Floats:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from surrogates.bundle import EVENT_BIAS
 from surrogates.family import StepModel
 from surrogates.frame import Frame
 from surrogates.graph import GraphBuilder
@@ -13,27 +14,34 @@ NO_EVENT = -1.0
 
 
 def build_graph(name: str, frame: Frame, model: StepModel, metadata: Mapping[str, str]) -> bytes:
-    """Return the ONNX file of one graph; it computes what `Frame.decode` does, from physical inputs."""
+    """Return the ONNX file of one graph; it computes what `Frame.decode` does, from physical inputs.
+
+    Where the model says what fired there is a second input `event_bias` (k, 1), added to its logit: 0 leaves
+    the decision to the model, a large number takes it.
+    """
     builder = GraphBuilder(name)
     z = frame.design.emit(builder, "x")
     linear = builder.affine(z, frame.weights, frame.offset)
     learned = builder.add("Mul", model.emit(builder, z), builder.tensor(frame.scale[None]))
     values = builder.add("Add", linear, learned)
     outputs = _heads(builder, frame, values)
-    return builder.finish({"x": frame.design.layout.width}, outputs, metadata)
+    inputs: dict[str, int | None] = {"x": frame.design.layout.width}
+    if frame.targets.fired:
+        inputs[EVENT_BIAS] = 1
+    return builder.finish(inputs, outputs, metadata)
 
 
 def _heads(builder: GraphBuilder, frame: Frame, values: str) -> dict[str, tuple[str, int | None]]:
     targets = frame.targets
     heads: dict[str, tuple[str, int | None]] = {}
     y = builder.columns(values, targets.block(0))
+    logit = builder.add("Add", builder.columns(values, slice(0, 1)), EVENT_BIAS) if targets.fired else ""
     if targets.branched:
-        logit = builder.columns(values, slice(0, 1))
         fired = builder.add("Greater", logit, builder.constant(0.0))
         y = builder.add("Where", fired, builder.columns(values, targets.block(1)), y)
     zero = builder.add("Mul", builder.column("x", frame.design.layout.width - 1), builder.tensor(np.zeros(1)))
     if targets.detects:
-        logits = builder.column(values, 0) if targets.fired else _shift(builder, zero, NO_EVENT)
+        logits = builder.column(logit, 0) if targets.fired else _shift(builder, zero, NO_EVENT)
         heads["fired"] = (logits, None)
     heads["outputs"] = (builder.columns(y, slice(0, targets.n_out)), targets.n_out)
     state = builder.columns(y, slice(targets.n_out, targets.n_out + targets.n_state))

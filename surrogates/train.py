@@ -15,7 +15,15 @@ import numpy as np
 from simcore import registry
 from simcore.errors import BundleError, UserError
 from simcore.spec import CircuitSpec, PortKind
-from surrogates.bundle import SCHEMA, BundleInfo, SurrogateBundle, load_bundle, open_session, write_bundle
+from surrogates.bundle import (
+    SCHEMA,
+    BundleInfo,
+    SurrogateBundle,
+    load_bundle,
+    open_session,
+    run_graph,
+    write_bundle,
+)
 from surrogates.calibrate import unit_intervals
 from surrogates.cost import us_per_event
 from surrogates.dataset import TEST, Dataset, load_dataset
@@ -207,10 +215,8 @@ def _gate(graph: bytes, frame: Frame, model: StepModel, x: Rows, name: str) -> d
     """Compare the graph with the native model; raises BundleError if they differ."""
     z = frame.design.standardise(x)
     native = frame.decode(x, z, model.predict(z))
-    session = open_session(graph, name)
-    heads = [output.name for output in session.get_outputs()]
-    ours = dict(zip(heads, session.run(heads, {"x": x}), strict=True))
-    expected = {head: getattr(native, head) for head in heads}
+    ours = run_graph(open_session(graph, name), x)
+    expected = {head: getattr(native, head) for head in ours}
     figures = parity(ours, expected, {head: _span(values) for head, values in expected.items()})
     for head, gap in figures.items():
         limit = MAX_FLIPS if head == "flips" else MAX_PARITY_GAP

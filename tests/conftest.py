@@ -25,6 +25,14 @@ def no_cache_but_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("SIMCORE_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture(scope="session")
+def neuron_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle of `lif_neuron`, see `closed_form_bundle`."""
+    from tests.closed_form_bundle import train_on_closed_form  # scikit-learn takes a second to import
+
+    return train_on_closed_form(tmp_path_factory.mktemp("neuron"))
+
+
 @pytest.fixture
 def simcore(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Run `simcore ARGS`; an exception that is no exit fails the test."""

@@ -101,7 +101,9 @@ def test_scenario_that_is_not_there(simcore: Command) -> None:
 
 
 def test_unknown_back_end(refused: Refused) -> None:
-    assert "unknown back end 'spcie', known: ideal, spice, surrogate" in refused(CROSSBAR, backend="spcie")
+    assert "unknown back end 'spcie', known: annotate, ideal, spice, surrogate" in refused(
+        CROSSBAR, backend="spcie"
+    )
 
 
 def test_unknown_circuit(simcore: Command) -> None:

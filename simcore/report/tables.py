@@ -80,7 +80,9 @@ def _column(key: str, text: str, hover: str, style: Style = _joules, total: Any 
 
 
 _LAYER = Heading("layer", "Layer of the network, in the order of the signal path.")
-_BACKEND = Heading("back end", "What answered the analog units of this layer: spice, surrogate or ideal.")
+_BACKEND = Heading(
+    "back end", "What answered the analog units of this layer: spice, surrogate, annotate or ideal."
+)
 ENERGY_COLUMNS = (
     _column("n_units", "units", "Analog units of the layer: neurons, or rows of a crossbar.", number),
     _column("energy_j", "energy", "Energy of the layer per sample: supply + input + digital."),

@@ -24,14 +24,20 @@ from tests import divider
 N_UNITS, N_STEPS = 3, 4
 STATIC = {"spice": (str(divider.FOLDER),)}
 """No shipped circuit is static: the test circuit stands for all, where a back end has it."""
-WORKERS = {"spice": {"workers": 2, "cache": "off"}}
+OPTIONS = {"spice": {"workers": 2, "cache": "off"}}
 """Options that keep the tests small; no back end needs any."""
 SHIPPED = {
-    *((backend, circuit) for backend in ("ideal", "surrogate") for circuit in ("lif_neuron", "crossbar_row")),
+    *(
+        (backend, circuit)
+        for backend in ("ideal", "surrogate", "annotate")
+        for circuit in ("lif_neuron", "crossbar_row")
+    ),
     *(("spice", circuit) for circuit in ("lif_neuron", "crossbar_row", "comparator")),
 }
 """What must open; another circuit may have no bundle or closed form yet."""
-MERGE_TOLERANCE = {"ideal": (1e-9, 1e-9), "spice": (0.02, 0.02), "surrogate": (0.1, 0.2)}
+MERGE_TOLERANCE = {
+    "ideal": (1e-9, 1e-9), "spice": (0.02, 0.02), "surrogate": (0.1, 0.2), "annotate": (0.1, 0.2)
+}  # fmt: skip
 """Back end -> share of the port's range, share of the idle energy: its own error, see 'Merging'."""
 MERGED_PERIODS = 4
 
@@ -63,9 +69,12 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     spec = load_circuit(circuit)
     params = random_params(spec)
     opened: list[AnalogBank] = []
+    options = OPTIONS.get(backend, {})
+    if (backend, circuit) == ("annotate", "lif_neuron"):
+        options = {"family": str(request.getfixturevalue("neuron_bundle"))}
 
     def open_bank(rows: Any = slice(None)) -> AnalogBank:
-        bank = registry.load("backends", backend)(BankRequest(spec, params[rows], WORKERS.get(backend, {})))
+        bank = registry.load("backends", backend)(BankRequest(spec, params[rows], options))
         opened.append(bank)
         return bank
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,10 +118,12 @@ def test_layers_may_stand_in_any_order() -> None:
     assert not has_feedback(turned)
 
 
-@pytest.mark.parametrize("backend", ["ideal", "surrogate"])
+@pytest.mark.parametrize("backend", ["ideal", "surrogate", "annotate"])
 @pytest.mark.parametrize("name", ["digits_spiking", "digits_crossbar"])
-def test_whole_networks_agree_exactly(name: str, backend: str) -> None:
+def test_whole_networks_agree_exactly(name: str, backend: str, neuron_bundle: Path) -> None:
     scenario = load_scenario(SCENARIOS / f"{name}.toml", ["samples=3"]).with_backend(backend)
+    if (backend, name) == ("annotate", "digits_spiking"):
+        scenario = scenario.with_options(backend, {"family": str(neuron_bundle)})
     lock, ahead = (
         run(scenario.model_copy(update={"schedule": schedule})) for schedule in ("lock_step", "run_ahead")
     )

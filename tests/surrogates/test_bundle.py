@@ -72,8 +72,8 @@ def test_a_changed_figure_in_the_manifest_is_refused(bundle: Path) -> None:
 
 
 def test_a_newer_schema_is_refused(bundle: Path) -> None:
-    _reseal(bundle, lambda data: data.update(schema_version=2))
-    with pytest.raises(BundleError, match="schema 2, this program reads up to 1"):
+    _reseal(bundle, lambda data: data.update(schema_version=3))
+    with pytest.raises(BundleError, match="schema 3, this program reads up to 2"):
         load_bundle(bundle, lif_spec())
 
 
@@ -200,6 +200,7 @@ def test_no_pickle_is_ever_read() -> None:
         assert not re.search("pickle|joblib", source.read_text()), source
 
 
-def test_settled_circuits_have_no_fired_head(trained: Bundles) -> None:
+def test_settled_circuits_have_no_fired_head_and_nothing_to_force(trained: Bundles) -> None:
     bundle = load_bundle(trained["fake_crossbar", "mlp"].path, crossbar_spec())
     assert "fired" not in [output.name for output in bundle.sessions["driven"].get_outputs()]
+    assert [port.name for port in bundle.sessions["driven"].get_inputs()] == ["x"]
