@@ -1,4 +1,4 @@
-"""`simcore surrogate`: train surrogates and list the bundles that there are."""
+"""`simcore surrogate`: train surrogates, list the bundles that there are, export one."""
 
 import math
 from pathlib import Path
@@ -15,10 +15,10 @@ from simcore.terminal import console, progress_bar, table
 from simcore.units import percent
 
 if TYPE_CHECKING:
-    from surrogates.bundle import BundleInfo
+    from surrogates.bundle import BundleInfo, SurrogateBundle
 
 CIRCUIT_HELP = "A built-in circuit or a folder of your own; with sizes: crossbar_row:rows=16."
-app = typer.Typer(no_args_is_help=True, help="Train surrogates and list bundles.")
+app = typer.Typer(no_args_is_help=True, help="Train surrogates, list and export bundles.")
 
 
 @app.command("train")
@@ -102,6 +102,39 @@ def list_command(
 
     specs = [named_circuit(name) for name in ([circuit] if circuit else registry.names("circuits"))]
     _show([(spec, *found) for each in specs for spec in sized(each) for found in list_bundles(spec)])
+
+
+@app.command("export")
+def export_command(
+    circuit: Annotated[
+        str, typer.Argument(metavar="CIRCUIT|BUNDLE", help=f"{CIRCUIT_HELP} Or a bundle's folder.")
+    ],
+    c: Annotated[Path, typer.Option("--c", metavar="DIR", help="Write C99 there: a header and a source.")],
+    family: Annotated[str, typer.Option(help="A family, or best.")] = "best",
+) -> None:
+    """Write a bundle as source code that needs no library."""
+    try:
+        from surrogates.c99.export import export_c
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"export needs {error.name}; install with: pip install 'simcore-ams[train]'"
+        ) from error
+    for path in export_c(_bundle(circuit, family), c):
+        console.print(f"C: {path}")
+
+
+def _bundle(circuit: str, family: str) -> "SurrogateBundle":
+    """Open the bundle in a folder, or that of a circuit."""
+    from surrogates.bundle import MANIFEST, load_bundle, read_info
+    from surrogates.shipped import BEST, find_bundle
+
+    path = Path(circuit)
+    if not (path / MANIFEST).exists():
+        spec = named_circuit(circuit)
+        return load_bundle(find_bundle(spec, family, Path()), spec)
+    if family != BEST:
+        raise UserError(f"{circuit} is a bundle itself, got --family {family} too")
+    return load_bundle(path, read_info(path).spec)
 
 
 def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:

@@ -68,7 +68,7 @@ def good(simcore: Command) -> Command:
     [
         "", "run", "compare", "report", "doctor", "circuit", "circuit list", "circuit show", "circuit check",
         "circuit record", "cache", "cache info", "cache prune", "surrogate", "surrogate train",
-        "surrogate list",
+        "surrogate list", "surrogate export",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(good: Command, command: str) -> None:
