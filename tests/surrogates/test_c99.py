@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from simcore.bank import StepInput
 from simcore.errors import BundleError
 from simcore.spec import CircuitSpec
 from surrogates.bundle import SurrogateBundle, load_bundle, open_session, read_info
@@ -26,6 +27,7 @@ from surrogates.c99.text import comment, identifier, literal
 from surrogates.evaluate import parity
 from surrogates.graph import GraphBuilder
 from surrogates.onnx_file import ALLOWED_OPS
+from surrogates.runtime import SurrogateBank
 from surrogates.shipped import SHIPPED
 from surrogates.train import MAX_FLIPS, MAX_PARITY_GAP, _span, train
 from tests.conftest import Outcome
@@ -34,23 +36,30 @@ ROWS = 4096
 NEURON = SHIPPED / "lif_neuron" / "trunk"
 NETWORKS = {"lif_neuron": NEURON, "crossbar_row_32": SHIPPED / "crossbar_row-32" / "trunk"}
 """Name in C -> folder."""
-FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC")
+FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+PAGE = Path(__file__).parents[2] / "docs" / "surrogate-c.md"
 Command = Callable[..., Outcome]
 Neuron = tuple[SurrogateBundle, ctypes.CDLL, tuple[Path, Path]]
 Answer = Mapping[str, NDArray[np.float32]]
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], ctypes.CDLL]:
-    """Return a function that compiles and loads a source."""
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
+def compiler() -> str:
+    """The system's compiler; without one the test is skipped."""
+    found = shutil.which(os.environ.get("CC", "cc"))
+    if found is None:
         pytest.skip("no C compiler here (cc, or the one that CC names)")
+    return found
+
+
+@pytest.fixture(scope="module")
+def compiled(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], ctypes.CDLL]:
+    """Return a function that compiles and loads a source."""
     folder = tmp_path_factory.mktemp("libraries")
 
     def load(path: Path) -> ctypes.CDLL:
         library = folder / f"{path.stem}.so"
-        subprocess.run([compiler, *FLAGS, str(path), "-o", str(library), "-lm"], check=True)
+        subprocess.run([compiler, *FLAGS, "-shared", "-fPIC", path, "-o", library, "-lm"], check=True)
         return ctypes.CDLL(str(library))
 
     return load
@@ -217,6 +226,28 @@ def test_each_operator_that_a_bundle_may_contain_gives_what_onnxruntime_gives(
     ours = _called(compiled(tmp_path / "all.c"), "all_driven", x, answer)
     for head, values in answer.items():
         np.testing.assert_allclose(ours[head], values, rtol=2e-5, atol=2e-6)
+
+
+def test_the_example_of_the_page_does_what_a_bank_does(neuron: Neuron, compiler: str, tmp_path: Path) -> None:
+    bundle, _, (header, code) = neuron
+    (tmp_path / "run.c").write_text(PAGE.read_text().split("```c\n")[1].split("```")[0])
+    program = tmp_path / "run"
+    build = [compiler, *FLAGS, f"-I{header.parent}", tmp_path / "run.c", code, "-o", program, "-lm"]
+    subprocess.run(build, check=True)
+    events, _, energy_j, _ = subprocess.run(
+        [program], check=True, capture_output=True, text=True
+    ).stdout.split()
+    bank = SurrogateBank(bundle, bundle.info.spec, np.array([[0.5, 0.5, 0.57, 0.5]]))
+    steps = [
+        bank.step(
+            StepInput(
+                np.arange(1), np.array([5000]), np.array([[0.0 if period % 3 else 1.2]]), period % 3 > 0
+            )
+        )
+        for period in range(120)
+    ]
+    assert int(events) == sum(step.fired.sum() for step in steps) > 5
+    assert float(energy_j) == pytest.approx(sum((s.supply_j + s.input_j).sum() for s in steps), rel=1e-4)
 
 
 def test_the_header_tells_columns_units_ranges_and_hash(tmp_path: Path) -> None:
