@@ -31,10 +31,12 @@ def translate(data: bytes, prefix: str, where: str) -> tuple[Body, dict[str, Val
         if node.op_type not in OPERATIONS:
             raise body.refuse(operation, f"expected one of {', '.join(sorted(OPERATIONS))}")
         values[node.output[0]] = OPERATIONS[node.op_type](body, operation)
-    for name, width in widths.items():
-        if values[name].width != width:
-            raise BundleError(f"{where}: output '{name}' has {values[name].width} columns, expected {width}")
-    return body, {name: values[name] for name in widths}
+    outputs = {name: values[name] for name in widths}
+    for name, value in outputs.items():
+        if value.width != widths[name] or value.constant is not None:
+            kind = "columns" if value.constant is None else "constant columns"
+            raise BundleError(f"{where}: output '{name}' has {value.width} {kind}, expected {widths[name]}")
+    return body, outputs
 
 
 def _needed(nodes: Sequence[Any], wanted: set[str]) -> list[Any]:
