@@ -21,13 +21,18 @@ static inline float smallest(float a, float b) { return a < b || a != a ? a : b;
 static inline float sigmoid(float a) { return 1.0f / (1.0f + expf(-a)); }
 """,
     "affine": """\
-/* y = x w + b: x of n numbers, w of n rows and m columns. */
+/* y = x w + b: x of n numbers, w of n rows and m columns; four rows at a time, to store y less often. */
 static inline void affine(const float *restrict x, int n, int m, const float *restrict w,
                           const float *restrict b, float *restrict y)
 {
+    int i = 0;
     for (int j = 0; j < m; j++) y[j] = b[j];
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < m; j++) y[j] += x[i] * w[i * m + j];
+    for (; i + 4 <= n; i += 4, w += 4 * m)
+        for (int j = 0; j < m; j++)
+            y[j] = y[j] + x[i] * w[j] + x[i + 1] * w[m + j]
+                 + x[i + 2] * w[2 * m + j] + x[i + 3] * w[3 * m + j];
+    for (; i < n; i++, w += m)
+        for (int j = 0; j < m; j++) y[j] += x[i] * w[j];
 }
 """,
 }

@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from simcore.bank import StepInput
 from simcore.errors import BundleError
-from simcore.spec import CircuitSpec
 from surrogates.bundle import SurrogateBundle, load_bundle, open_session, read_info
 from surrogates.c99.export import HELPERS, export_c, source
 from surrogates.c99.graph import translate
@@ -29,7 +28,7 @@ from surrogates.graph import GraphBuilder
 from surrogates.onnx_file import ALLOWED_OPS
 from surrogates.runtime import SurrogateBank
 from surrogates.shipped import SHIPPED
-from surrogates.train import MAX_FLIPS, MAX_PARITY_GAP, _span, train
+from surrogates.train import MAX_FLIPS, MAX_PARITY_GAP, _span
 from tests.conftest import Outcome
 
 ROWS = 4096
@@ -66,20 +65,6 @@ def compiled(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
 
 @pytest.fixture(scope="module")
-def trees(
-    recordings: dict[str, tuple[CircuitSpec, Path]], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """Name in C -> folder of a bundle of trees."""
-    folder = tmp_path_factory.mktemp("trees")
-    return {
-        f"{name}{'_6' if spec.sizes else ''}": train(
-            spec, path, "lightgbm", folder / name, budget_minutes=1e-3
-        )[0].path
-        for name, (spec, path) in recordings.items()
-    }
-
-
-@pytest.fixture(scope="module")
 def neuron(compiled: Callable[[Path], ctypes.CDLL], tmp_path_factory: pytest.TempPathFactory) -> Neuron:
     """The shipped neuron, its library and its files."""
     bundle = _opened(NEURON)
@@ -112,7 +97,10 @@ def _called(library: ctypes.CDLL, function: str, x: NDArray[np.float32], like: A
 def test_c_gives_what_onnxruntime_gives(
     name: str, request: pytest.FixtureRequest, compiled: Callable[[Path], ctypes.CDLL], tmp_path: Path
 ) -> None:
-    bundle = _opened(NETWORKS[name] if name in NETWORKS else request.getfixturevalue("trees")[name])
+    if name in NETWORKS:
+        bundle = _opened(NETWORKS[name])
+    else:
+        bundle = _opened(request.getfixturevalue("trained")[name.removesuffix("_6"), "lightgbm"].path)
     header, code = export_c(bundle, tmp_path)
     assert (header.name, code.name) == (f"{name}.h", f"{name}.c")
     library = compiled(code)
