@@ -6,10 +6,12 @@ A bundle's graph never mixes rows, so a function of one row is enough: a tensor 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from simcore.errors import BundleError
+from surrogates.bundle import EVENT_BIAS
 from surrogates.c99.body import Body, Operation, Value
 from surrogates.c99.operators import OPERATIONS
 
@@ -17,13 +19,15 @@ from surrogates.c99.operators import OPERATIONS
 def translate(data: bytes, prefix: str, where: str) -> tuple[Body, dict[str, Value]]:
     """Return the statements of a graph whose input is `x`, and its outputs by name, empty ones left out.
 
-    Names of tables begin with `prefix`. An operator or a shape without a row-wise meaning raises BundleError,
+    Names of tables begin with `prefix`. Where a graph would let its caller decide on the event
+    (`event_bias`), the model decides. An operator or a shape without a row-wise meaning raises BundleError,
     which begins with `where`.
     """
     graph = onnx.load_from_string(data).graph
     body = Body(prefix, where)
     values = {tensor.name: _constant(tensor) for tensor in graph.initializer}
-    values["x"] = Value("x", _width(graph.input[0]))
+    values["x"] = Value("x", next(_width(port) for port in graph.input if port.name == "x"))
+    values[EVENT_BIAS] = Value("", 1, constant=np.zeros((1, 1), dtype=np.float32))
     widths = {output.name: _width(output) for output in graph.output if _width(output)}
     for node in _needed(graph.node, set(widths)):
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
