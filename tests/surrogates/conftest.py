@@ -19,7 +19,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Circ
     folder = tmp_path_factory.mktemp("recordings")
     return {
         spec.name: (spec, record_fake(folder / f"{spec.name}.h5", spec, runs, 60))
-        for spec, runs in ((lif_spec(), 50), (crossbar_spec(), 25))
+        for spec, runs in ((lif_spec(), 60), (crossbar_spec(), 30))
     }
 
 

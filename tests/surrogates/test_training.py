@@ -93,10 +93,10 @@ def test_recordings_are_joined_and_a_stimulus_counts_once(recordings: Recordings
     spec, path = recordings["fake_crossbar"]
     more = record_fake(tmp_path / "more.h5", spec, runs=15, steps=60, seed=3)
     both = load_dataset([path, more], spec, seed=1)
-    assert both.runs.run.tolist() == list(range(40))
-    np.testing.assert_array_equal(both.steps.run, np.repeat(np.arange(40), 60))
+    assert both.runs.run.tolist() == list(range(45))
+    np.testing.assert_array_equal(both.steps.run, np.repeat(np.arange(45), 60))
     alone = load_dataset(more, spec, seed=1)
-    np.testing.assert_array_equal(both.steps.supply_j[25 * 60 :], alone.steps.supply_j)
+    np.testing.assert_array_equal(both.steps.supply_j[30 * 60 :], alone.steps.supply_j)
     twice = load_dataset([path, more, path], spec, seed=1)
     assert twice.runs.run.tolist() == both.runs.run.tolist()
 
