@@ -15,6 +15,7 @@ from simcore import registry
 _PACKAGES = {
     "simpy": "", "numpy": "", "onnxruntime": "", "h5py": "", "scikit-learn": "", "plotly": "",
     "PySpice": "spice", "lightgbm": "train", "skl2onnx": "train", "onnxmltools": "train", "torch": "torch",
+    "catboost": "catboost",
     "distributed": "cluster", "pyvcd": "waves",
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,3 +50,24 @@ class DenseNet:
             else:
                 z = builder.add(self.activation.capitalize(), z)
         return builder.affine(z, weights, bias)
+
+
+@dataclass(frozen=True, slots=True)
+class DenseModel:
+    """A step model that is one DenseNet."""
+
+    net: DenseNet
+    notes: Mapping[str, Any]
+    """What to tell of it beside its sizes."""
+
+    def predict(self, z: Rows) -> Rows:
+        """Return t, (k, c)."""
+        return self.net.predict(z)
+
+    def emit(self, builder: GraphBuilder, z: str) -> str:
+        """Add the nodes; return t."""
+        return self.net.emit(builder, z)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return the width of each hidden layer, and the notes."""
+        return {"hidden": [len(bias) for _, bias in self.net.layers[:-1]], **self.notes}

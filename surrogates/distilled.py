@@ -29,6 +29,7 @@ class DistilledFamily:
     name: ClassVar[str] = "distilled"
     requires: ClassVar[tuple[str, ...]] = ("torch", "onnx")
     teacher: ClassVar[str] = "trunk"
+    residual: ClassVar[bool] = True
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Learn from the recording and from `effort.fitted["trunk"]`."""

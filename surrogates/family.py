@@ -1,8 +1,8 @@
 """The seam of model families: one file, one entry point `simcore.surrogate_families`, one object `FAMILY`.
 
-A family learns t from z as `frame` defines them: z standardised, t of unit spread around a linear model, the
-fired column a label 0/1 in training and a logit in the answer. Physics features, units and branches are not
-its business.
+A family learns t from z as `frame` defines them: z standardised, t of unit spread around a linear model (or
+around the mean, see `residual`), the fired column a label 0/1 in training and a logit in the answer. Physics
+features, units and branches are not its business.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,6 +55,8 @@ class Family(Protocol):
     """Modules that training needs beyond a plain installation."""
     teacher: str
     """Family whose model it learns from and that is trained before it; empty for none."""
+    residual: bool
+    """Whether t is what a linear model leaves of a target; False: the target itself, standardised."""
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Learn the training rows; the selection rows may stop the training or be ignored."""

@@ -1,9 +1,10 @@
 """Frame: the targets of a step model, and their normalisation around a linear model.
 
-A family learns only what a ridge regression on the same columns leaves, scaled to unit spread. Its matrix
-has the columns [fired logit] [latency] [y without event] [y with event], y being outputs, state and the two
-energies, these divided by a power of the duration (see `_duration_powers`). Joules as targets make losses
-vanish, hence the scale; it goes into the graph.
+A family learns only what a ridge regression on the same columns leaves, scaled to unit spread; one that wants
+the targets themselves gets them standardised, all weights zero. Its matrix has the columns [fired logit]
+[latency] [y without event] [y with event], y being outputs, state and the two energies, these divided by a
+power of the duration (see `_duration_powers`). Joules as targets make losses vanish, hence the scale; it goes
+into the graph.
 """
 
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ Mask = NDArray[np.bool_]
 MIN_EVENTS = 50
 """Fewer events than this in the training data teach nothing about them."""
 RIDGE = 1e-6
+SMALLEST_SCALE = 1e-30
 STATE_MARGIN = 0.05
 """A predicted state stays in the port's range or, where wider, the training range and this share of it."""
 STATE_NOISE = 1e-3
@@ -123,6 +125,16 @@ class Frame:
         t = (table.y - z @ self.weights - self.offset) / self.scale
         return z, np.where(table.valid, t, 0.0).astype(np.float32)
 
+    def plain(self, table: Table) -> "Frame":
+        """Return the frame of the same targets without the linear model: t is a target, standardised."""
+        offset, scale = self.offset.copy(), self.scale.copy()
+        for column, group in enumerate(self.targets.groups):
+            y = table.y[table.valid[:, column], column]
+            if group is not Group.FIRED and len(y):
+                offset[column] = y.mean()
+                scale[column] = max(float(y.std()), 1e-6 * abs(offset[column]), SMALLEST_SCALE)
+        return replace(self, weights=np.zeros_like(self.weights), offset=offset, scale=scale)
+
     def decode(self, x: Rows, z: Rows, t: Rows, event_bias: float = 0.0) -> Answer:
         """Turn a family's matrix into physical values; `event_bias` is added to the logit of the event."""
         targets = self.targets
@@ -213,6 +225,16 @@ def step_table(spec: CircuitSpec, steps: Steps, targets: Targets) -> Table:
     return Table(x, np.concatenate(columns, axis=1), np.concatenate(valid, axis=1))
 
 
+def column_sets(frame: Frame, table: Table, *, per_head: bool = False) -> list[list[int]]:
+    """Group columns that are defined on the same rows, `per_head` by group too; the event stands alone."""
+    sets: dict[tuple[Group | None, bytes], list[int]] = {}
+    for column, group in enumerate(frame.targets.groups):
+        apart = per_head or group is Group.FIRED
+        key = group if apart else None, table.valid[:, column].tobytes()
+        sets.setdefault(key, []).append(column)
+    return list(sets.values())
+
+
 def _duration_powers(design: Design, x: Rows, steps: Steps) -> tuple[float, ...]:
     """Return the power of the duration that each energy is best divided by: 0, 1/2 or 1.
 
@@ -270,7 +292,7 @@ def _ridge(z: Floats, y: Floats) -> tuple[Floats, float, float]:
     centre, mean = z.mean(axis=0), float(y.mean())
     spread = float(y.std())
     if spread <= 1e-9 * abs(mean) or spread == 0.0:
-        return np.zeros(z.shape[1]), mean, max(abs(mean) * 1e-6, 1e-30)
+        return np.zeros(z.shape[1]), mean, max(1e-6 * abs(mean), SMALLEST_SCALE)
     gram = (z - centre).T @ (z - centre) + RIDGE * len(z) * np.eye(z.shape[1])
     w = np.linalg.solve(gram, (z - centre).T @ ((y - mean) / spread)) * spread
     return w, mean - float(centre @ w), 1e-6 * spread

@@ -31,9 +31,10 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(op, list(inputs), [output], domain=domain, **attributes))
         return output
 
-    def tensor(self, values: NDArray[Any]) -> str:
-        """Add a constant; float64 becomes float32."""
-        array = np.array(values, dtype=np.float32 if values.dtype.kind == "f" else values.dtype, order="C")
+    def tensor(self, values: NDArray[Any], *, exact: bool = False) -> str:
+        """Add a constant; float64 becomes float32, if not `exact`."""
+        narrow = values.dtype.kind == "f" and not exact
+        array = np.array(values, dtype=np.float32 if narrow else values.dtype, order="C")
         key = str((array.dtype, array.shape)).encode() + array.tobytes()
         if key not in self._constants:
             self._constants[key] = f"c{len(self._constants)}"
@@ -61,6 +62,10 @@ class GraphBuilder:
     def affine(self, source: str, weights: NDArray[Any], bias: NDArray[Any]) -> str:
         """Return source @ weights + bias."""
         return self.add("Gemm", source, self.tensor(weights), self.tensor(bias))
+
+    def double(self, source: str) -> str:
+        """Turn float32 into float64."""
+        return self.add("Cast", source, to=TensorProto.DOUBLE)
 
     def clip(self, source: str, low: NDArray[Any], high: NDArray[Any]) -> str:
         """Limit each column."""

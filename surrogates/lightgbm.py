@@ -1,11 +1,10 @@
 """Family `lightgbm`: gradient-boosted trees on what the linear model leaves, all in one ensemble node.
 
-The node is written from the boosters' own dump, not by a converter: a threshold is rounded down to the
-float32 below it, so that no row changes sides between LightGBM and onnxruntime.
+The node is written from the boosters' own dump, not by a converter: see `trees` for the thresholds.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from surrogates.family import Effort, StepModel
 from surrogates.features import Rows
 from surrogates.frame import Frame, Group, Table
 from surrogates.graph import GraphBuilder
+from surrogates.trees import Leaf, Split, Tree, emit_trees
 
 ROUNDS = 150
 LEAVES = 31
@@ -37,19 +37,13 @@ class LightgbmModel:
 
     def emit(self, builder: GraphBuilder, z: str) -> str:
         """Add one TreeEnsembleRegressor with all columns; return its tensor."""
-        ensemble = _Ensemble()
-        for column, booster in enumerate(self.boosters):
-            for tree in booster.dump_model()["tree_info"] if booster is not None else ():
-                ensemble.add(tree["tree_structure"], column)
-        return builder.add(
-            "TreeEnsembleRegressor",
-            z,
-            domain="ai.onnx.ml",
-            n_targets=len(self.boosters),
-            aggregate_function="SUM",
-            post_transform="NONE",
-            **ensemble.attributes,
+        trees = (
+            _tree(tree["tree_structure"], column)
+            for column, booster in enumerate(self.boosters)
+            if booster is not None
+            for tree in booster.dump_model()["tree_info"]
         )
+        return emit_trees(builder, z, trees, len(self.boosters))
 
     def describe(self) -> Mapping[str, Any]:
         """Return the number of trees of each column."""
@@ -62,6 +56,7 @@ class LightgbmFamily:
     name: ClassVar[str] = "lightgbm"
     requires: ClassVar[tuple[str, ...]] = ("lightgbm", "onnx")
     teacher: ClassVar[str] = ""
+    residual: ClassVar[bool] = True
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Fit one booster per column, stopped early on the selection rows."""
@@ -105,53 +100,12 @@ def _fit_booster(
     return lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration or -1))
 
 
-@dataclass
-class _Ensemble:
-    """Collects trees as the flat attribute lists of the ONNX node."""
-
-    _trees: int = 0
-    _nodes: list[tuple[int, int, int, str, float, int, int]] = field(default_factory=list)
-    _leaves: list[tuple[int, int, int, float]] = field(default_factory=list)
-
-    def add(self, root: Mapping[str, Any], column: int) -> None:
-        """Add one tree that adds to `column`."""
-        for number, node, yes, no in _numbered(root):
-            if "leaf_value" in node:
-                self._nodes.append((self._trees, number, 0, "LEAF", 0.0, 0, 0))
-                self._leaves.append((self._trees, number, column, float(node["leaf_value"])))
-            else:
-                threshold = _float_below(float(node["threshold"]))
-                feature = int(node["split_feature"])
-                self._nodes.append((self._trees, number, feature, "BRANCH_LEQ", threshold, yes, no))
-        self._trees += 1
-
-    @property
-    def attributes(self) -> dict[str, list[Any]]:
-        """Attributes of TreeEnsembleRegressor, ai.onnx.ml 3."""
-        names = ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")
-        nodes = {f"nodes_{n}": list(v) for n, v in zip(names, zip(*self._nodes, strict=True), strict=True)}
-        ends = ("treeids", "nodeids", "ids", "weights")
-        leaves = {f"target_{n}": list(v) for n, v in zip(ends, zip(*self._leaves, strict=True), strict=True)}
-        return nodes | leaves
-
-
-def _numbered(root: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any], int, int]]:
-    """Yield (number, node, number of its left child, of its right child), the root first."""
-    queue, n = [(0, root)], 1
-    while queue:
-        number, node = queue.pop(0)
-        if "leaf_value" in node:
-            yield number, node, 0, 0
-            continue
-        queue += [(n, node["left_child"]), (n + 1, node["right_child"])]
-        yield number, node, n, n + 1
-        n += 2
-
-
-def _float_below(threshold: float) -> float:
-    """Return the largest float32 that is not above a float64."""
-    rounded = np.float32(threshold)
-    return float(np.nextafter(rounded, np.float32(-np.inf)) if float(rounded) > threshold else rounded)
+def _tree(node: Mapping[str, Any], column: int) -> Tree:
+    """Turn a node of the boosters' dump into a tree that adds to `column`."""
+    if "leaf_value" in node:
+        return Leaf({column: float(node["leaf_value"])})
+    below, above = _tree(node["left_child"], column), _tree(node["right_child"], column)
+    return Split(int(node["split_feature"]), float(node["threshold"]), below, above)
 
 
 FAMILY = LightgbmFamily()

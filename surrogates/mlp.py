@@ -1,4 +1,4 @@
-"""Family `mlp`: scikit-learn multilayer perceptrons (100, 50), one per set of rows."""
+"""Family `mlp`: scikit-learn multilayer perceptrons (100, 50), one per set of rows or one per head."""
 
 import time
 import warnings
@@ -14,10 +14,12 @@ from threadpoolctl import threadpool_limits
 from surrogates.dense import DenseNet
 from surrogates.family import Effort, StepModel
 from surrogates.features import Rows
-from surrogates.frame import Frame, Group, Table
+from surrogates.frame import Frame, Group, Table, column_sets
 from surrogates.graph import GraphBuilder
 
 HIDDEN = (100, 50)
+PER_HEAD = False
+"""Whether each head (latency, output, state, energy) has a network of its own, as published."""
 MAX_EPOCHS = 200
 TRIAL_EPOCHS = 2
 
@@ -54,11 +56,12 @@ class MlpFamily:
     name: ClassVar[str] = "mlp"
     requires: ClassVar[tuple[str, ...]] = ("onnx",)
     teacher: ClassVar[str] = ""
+    residual: ClassVar[bool] = True
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Fit one network per set of rows: all rows for the event, those with and those without one."""
         z, t = frame.encode(train)
-        sets = _column_sets(frame, train)
+        sets = column_sets(frame, train, per_head=PER_HEAD)
         nets, trained = [], []
         for done, columns in enumerate(sets):
             effort.progress(done / len(sets), f"network {done + 1} of {len(sets)}")
@@ -80,15 +83,6 @@ def _affordable(data: tuple[Rows, Rows, bool], budget_s: float) -> int:
     _fit_net(*data, TRIAL_EPOCHS, 0)
     cost = (time.monotonic() - start) / TRIAL_EPOCHS
     return int(np.clip(budget_s / cost, 5, MAX_EPOCHS))
-
-
-def _column_sets(frame: Frame, table: Table) -> list[list[int]]:
-    """Group the columns that are defined on the same rows; the event stands alone."""
-    sets: dict[bytes, list[int]] = {}
-    for column, group in enumerate(frame.targets.groups):
-        key = b"label" if group is Group.FIRED else table.valid[:, column].tobytes()
-        sets.setdefault(key, []).append(column)
-    return list(sets.values())
 
 
 def _fit_net(z: Rows, t: Rows, is_label: bool, epochs: int, seed: int) -> tuple[DenseNet, int]:

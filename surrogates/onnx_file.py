@@ -9,9 +9,9 @@ MAX_IR_VERSION = 10
 MAX_OPSET = {"": 22, "ai.onnx.ml": 3}
 # fmt: off
 ALLOWED_OPS = frozenset((
-    "Abs", "Add", "Concat", "Div", "Exp", "Gather", "Gemm", "Greater", "Identity", "Log", "MatMul",
-    "Max", "Min", "Mul", "Neg", "Pow", "ReduceMax", "ReduceMin", "Relu", "Sigmoid", "Slice", "Sqrt",
-    "Sub", "Tanh", "TreeEnsembleRegressor", "Where",
+    "Abs", "Add", "ArgMax", "Cast", "Concat", "Div", "Exp", "Gather", "Gemm", "Greater", "Identity", "Log",
+    "MatMul", "Max", "Min", "Mul", "Neg", "Pow", "ReduceMax", "ReduceMin", "Relu", "Sigmoid", "Slice",
+    "Sqrt", "Sub", "Tanh", "TreeEnsembleRegressor", "Where",
 ))
 # fmt: on
 

@@ -6,18 +6,15 @@ so that errors do not add up over the steps of a run. torch trains it and is not
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
-from surrogates.dense import DenseNet
+from surrogates.dense import DenseModel, DenseNet
 from surrogates.family import Effort, StepModel
 from surrogates.features import Rows
 from surrogates.frame import Frame, Group, Table, state_noise
-from surrogates.graph import GraphBuilder
 
 WIDTH = 160
 DEPTH = 3
@@ -33,34 +30,13 @@ LOSS_WEIGHTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TrunkModel:
-    """The trained network."""
-
-    net: DenseNet
-    epochs: int
-    seconds: float
-
-    def predict(self, z: Rows) -> Rows:
-        """Return t, (k, c)."""
-        return self.net.predict(z)
-
-    def emit(self, builder: GraphBuilder, z: str) -> str:
-        """Add the nodes; return t."""
-        return self.net.emit(builder, z)
-
-    def describe(self) -> Mapping[str, Any]:
-        """Return sizes and epochs."""
-        hidden = [len(bias) for _, bias in self.net.layers[:-1]]
-        return {"hidden": hidden, "epochs": self.epochs, "fit_s": round(self.seconds, 1)}
-
-
 class TrunkFamily:
     """The most accurate family; needs the extra `torch` to train."""
 
     name: ClassVar[str] = "trunk"
     requires: ClassVar[tuple[str, ...]] = ("torch", "onnx")
     teacher: ClassVar[str] = ""
+    residual: ClassVar[bool] = True
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Train with one-cycle AdamW for as many epochs as the budget allows, at most MAX_EPOCHS."""
@@ -87,7 +63,7 @@ class Trainer:
         self._weights = self._weights / torch.from_numpy(share).sqrt()
         self._noise = state_noise(frame.design.layout, train.x)
 
-    def train(self) -> TrunkModel:
+    def train(self) -> DenseModel:
         """Train with one-cycle AdamW on one thread, so that every machine adds in the same order."""
         before = self._torch.get_num_threads()
         self._torch.set_num_threads(1)
@@ -96,7 +72,7 @@ class Trainer:
         finally:
             self._torch.set_num_threads(before)
 
-    def _trained(self) -> TrunkModel:
+    def _trained(self) -> DenseModel:
         torch, start = self._torch, time.monotonic()
         optimiser = torch.optim.AdamW(self._net.parameters(), lr=PEAK_RATE / 25, weight_decay=1e-5)
         epochs = self._effort.epochs or self._affordable(optimiser)
@@ -112,7 +88,8 @@ class Trainer:
             for layer in self._net
             if hasattr(layer, "weight")
         ]
-        return TrunkModel(DenseNet(tuple(layers), "silu"), epochs, time.monotonic() - start)
+        net = DenseNet(tuple(layers), "silu")
+        return DenseModel(net, {"epochs": epochs, "fit_s": round(time.monotonic() - start, 1)})
 
     def _affordable(self, optimiser: Any) -> int:
         """Time one epoch at the lowest rate; return how many fit into the budget."""
