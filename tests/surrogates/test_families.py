@@ -23,7 +23,7 @@ from tests.surrogates.fakes import crossbar_spec, lif_spec, record_fake
 
 CIRCUITS = ("fake_lif", "fake_crossbar")
 FAMILIES = ("mean", "linear", "table", "catboost")
-EFFORT = Effort(seed=3, budget_s=20.0, epochs=None, progress=lambda share, message: None, fitted={})
+EFFORT = Effort(seed=3, budget_s=1.0, epochs=None, progress=lambda share, message: None, fitted={})
 
 
 @dataclass(frozen=True)
