@@ -17,7 +17,7 @@ from surrogates.family import Effort, StepModel
 from surrogates.features import Floats, Rows
 from surrogates.frame import Frame, Group, Table, column_sets
 from surrogates.graph import GraphBuilder
-from surrogates.trees import Leaf, Split, Tree, emit_trees
+from surrogates.trees import Leaf, Split, Tree, coarse, emit_trees
 
 DEPTH = 6
 ROUNDS = 500
@@ -82,6 +82,7 @@ class CatboostFamily:
         """Fit one ensemble per set of rows, stopped early on the selection rows."""
         z, t = frame.encode(train)
         z_selection, t_selection = frame.encode(selection)
+        z, z_selection = coarse(z), coarse(z_selection)
         sets, boosters = column_sets(frame, train), []
         rounds = int(np.clip(effort.budget_s / (ROW_COST_S * len(z) * t.shape[1]), 20, ROUNDS))
         for done, columns in enumerate(sets):

@@ -13,7 +13,7 @@ from surrogates.family import Effort, StepModel
 from surrogates.features import Rows
 from surrogates.frame import Frame, Group, Table
 from surrogates.graph import GraphBuilder
-from surrogates.trees import Leaf, Split, Tree, emit_trees
+from surrogates.trees import Leaf, Split, Tree, coarse, emit_trees
 
 ROUNDS = 150
 LEAVES = 31
@@ -62,6 +62,7 @@ class LightgbmFamily:
         """Fit one booster per column, stopped early on the selection rows."""
         z, t = frame.encode(train)
         z_selection, t_selection = frame.encode(selection)
+        z, z_selection = coarse(z), coarse(z_selection)
         groups = frame.targets.groups
         rounds = int(np.clip(effort.budget_s / (ROW_COST_S * len(z) * len(groups)), 20, ROUNDS))
         boosters = []

@@ -1,7 +1,9 @@
 """Family `table`: the nearest of some thousand training rows answers, with its own targets.
 
 Near means near in z, every column counting the same: the published "table". Nothing is interpolated and no
-linear model is added, so that a row of the table gets exactly what was recorded for it.
+linear model is added, so that a row of the table gets exactly what was recorded for it. Of rows that differ
+by no more than rounding (a circuit at rest, an input that repeats) one is kept: which of them is nearest
+would be chance.
 """
 
 from collections.abc import Mapping
@@ -17,6 +19,8 @@ from surrogates.frame import Frame, Table, column_sets
 from surrogates.graph import GraphBuilder
 
 MAX_ROWS = 4096
+ALIKE = 2e-5
+"""Rows nearer to each other than this are one row; float32 and the features move a row by some 5e-6."""
 CHUNK = 4_000_000
 """Distances that are in memory at a time."""
 
@@ -56,7 +60,8 @@ class TableFamily:
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Draw the rows; a target that a row lacks is that of the nearest training row that has it."""
         z, t = frame.encode(train)
-        chosen = _draw(train.valid, effort.seed)
+        drawn = _draw(train.valid, effort.seed)
+        chosen = drawn[_distinct(z[drawn])]
         answers = t[chosen]
         for columns in column_sets(frame, train):
             has = train.valid[:, columns[0]]
@@ -91,6 +96,18 @@ def _draw(valid: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
     by_kind = shuffled[np.argsort(kind.reshape(-1)[shuffled], kind="stable")]
     picks = np.linspace(0, len(valid) - 1, min(MAX_ROWS, len(valid)))
     return np.sort(by_kind[np.round(picks).astype(np.int64)])
+
+
+def _distinct(z: Rows) -> NDArray[np.bool_]:
+    """Return which rows have no row before them that is ALIKE, (n,)."""
+    towards, shift = _metric(z)
+    distinct = np.ones(len(z), dtype=np.bool_)
+    size = max(1, CHUNK // len(z))
+    for i in range(0, len(z), size):
+        # Half the squared distance to every row, of which only those before count.
+        half = -shift[i : i + size, None] - (z[i : i + size].astype(np.float64) @ towards + shift)
+        distinct[i : i + size] = ~np.tril(half < 0.5 * ALIKE**2, i - 1).any(axis=1)
+    return distinct
 
 
 FAMILY = TableFamily()

@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from surrogates.features import Rows
 from surrogates.graph import GraphBuilder
+
+GRID = np.float32(2**-10)
+"""A thousandth of a column's spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,15 @@ class Split:
 
 
 Tree = Leaf | Split
+
+
+def coarse(z: Rows) -> Rows:
+    """Return the rows rounded to GRID, for a library to choose its thresholds from.
+
+    Values that differ by no more than rounding would else be told apart where many rows repeat, and the
+    graph, which rounds its features otherwise, would take another branch.
+    """
+    return np.asarray(np.round(z / GRID) * GRID, dtype=np.float32)
 
 
 def emit_trees(builder: GraphBuilder, z: str, trees: Iterable[Tree], n_columns: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from surrogates import table as nearest_row
-from surrogates.bundle import SurrogateBundle, load_bundle, open_session
+from surrogates.bundle import SurrogateBundle, load_bundle, open_session, run_graph
 from surrogates.dataset import Dataset, load_dataset
 from surrogates.evaluate import closed_loop, parity
 from surrogates.family import Effort, Family, StepModel
@@ -97,9 +97,7 @@ def fit(dataset: Dataset, family: Family, graph: str) -> Fitted:
 
 
 def answers(graph: bytes, x: np.ndarray) -> dict[str, Any]:
-    session = open_session(graph, "test")
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"x": x}), strict=True))
+    return run_graph(open_session(graph, "test"), x)
 
 
 def loop(ground: Ground, fits: dict[str, Fitted]) -> dict[str, float | None]:
@@ -197,8 +195,10 @@ def test_table_reproduces_its_rows(
 ) -> None:
     one, steps = fitted(circuit, "table", graph), grounds[circuit].dataset.part_steps("train")
     steps = steps.take(steps.idle == (graph == "idle"))
-    assert one.model.describe() == {"rows": len(steps)}
-    found = answers(one.graph, one.train.x)
+    kept = nearest_row._distinct(one.frame.design.standardise(one.train.x))
+    assert kept.mean() > 0.8
+    assert one.model.describe() == {"rows": kept.sum()}
+    found, steps = answers(one.graph, one.train.x[kept]), steps.take(kept)
     for name in ("outputs", "state", "supply_j", "input_j"):
         recorded = getattr(steps, name)
         np.testing.assert_allclose(found[name], recorded, rtol=0, atol=1e-6 * np.abs(recorded).max() + 1e-30)
@@ -216,6 +216,12 @@ def test_a_large_table_is_drawn_with_as_many_events_as_there_are(monkeypatch: py
     assert len(np.unique(drawn)) == 500
     assert abs(valid[drawn, 1].mean() - valid[:, 1].mean()) <= 1 / 500
     assert not np.array_equal(drawn, other)
+
+
+def test_rows_that_differ_by_rounding_are_one() -> None:
+    z = np.random.default_rng(0).standard_normal((300, 12), dtype=np.float32)
+    twice = np.concatenate([z, z + np.float32(1e-6), z + np.float32(1e-3)])
+    np.testing.assert_array_equal(nearest_row._distinct(twice), np.repeat([True, False, True], 300))
 
 
 def test_a_row_without_latency_takes_the_nearest_one(fitted: Fits) -> None:
