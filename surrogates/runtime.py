@@ -56,7 +56,8 @@ class SurrogateBank:
         self._bundle = bundle
         self._layout = Layout(spec)
         self._swings = _swings(spec)
-        self._ranges = RangeCounter(bundle.info)
+        self.ranges = RangeCounter(bundle.info)
+        """Counts what leaves the training range; a bank that is made for a replay shares it."""
         self._cpu_s = 0.0
         self.reset()
 
@@ -81,7 +82,7 @@ class SurrogateBank:
             raise ContractError(f"surrogate of '{self.spec.name}': a driven step lasts one period")
         x = self._layout.rows(request.inputs, self.params[units], self._state[units], request.duration_ps)
         graph = "idle" if request.idle else "driven"
-        self._out_of_range[units] += self._ranges.outside(graph, x)
+        self._out_of_range[units] += self.ranges.outside(graph, x)
         answer = self._answer(graph, x, None if fired is None else np.where(fired, FORCED, -FORCED))
         # An idle step changes no input, hence no output of a circuit without memory.
         holds = request.idle and self.spec.kind == "static"
@@ -119,7 +120,7 @@ class SurrogateBank:
     ) -> list[RasterResult]:
         """Step each raster as a unit of its own from reset: row j of all of them in one call."""
         bank = SurrogateBank(self._bundle, self.spec, np.stack([raster.params for raster in rasters]))
-        bank._ranges = self._ranges
+        bank.ranges = self.ranges
         reset_state, reset_outputs = bank._state.copy(), bank._outputs.copy()
         steps = stepped(bank, rasters, progress)
         self._cpu_s += bank._cpu_s
@@ -153,7 +154,7 @@ class SurrogateBank:
             "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
             "trained_with": info.versions,
             "intervals": [each.model_dump() for each in info.intervals if each.of == "layer"],
-            "out_of_range": self._ranges.report(),
+            "out_of_range": self.ranges.report(),
             "inference_cpu_s": self._cpu_s,
             "cpu_s": 0.0,
         }

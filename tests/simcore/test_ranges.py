@@ -102,7 +102,7 @@ def test_share_and_worst_input_are_shown(tmp_path: Path, capsys: pytest.CaptureF
     shown = capsys.readouterr().out
     assert f"of all steps  {text}  {text}" in shown
     rows = timing_table(sides_of(result)).rows
-    assert [cell.notes for cell in rows[0].cells][8] == (text,)
+    assert [cell.notes for cell in rows[0].cells if cell.notes] == [(text,)]
     assert not any(cell.notes for cell in rows[-1].cells), "none below the total"
 
 

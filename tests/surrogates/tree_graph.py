@@ -1,10 +1,11 @@
-"""A driven graph of the neuron that is made of decision trees, without training."""
+"""A driven graph of the neuron, made of decision trees that nobody trained."""
 
 import numpy as np
 
+from surrogates.bundle import EVENT_BIAS
 from surrogates.graph import GraphBuilder
 
-HEADS = {"fired": 0, "supply_j": 7, "input_j": 8, "latency_s": 9}
+HEADS = {"supply_j": 7, "input_j": 8, "latency_s": 9}
 
 
 def tree_graph(width: int, n_trees: int = 6, depth: int = 3) -> bytes:
@@ -28,9 +29,11 @@ def tree_graph(width: int, n_trees: int = 6, depth: int = 3) -> bytes:
         target_ids=rng.integers(0, 10, leaf.sum()).tolist(),
         target_weights=rng.normal(size=leaf.sum()).tolist(),
     )  # fmt: skip
-    heads = {name: (builder.column(values, column), None) for name, column in HEADS.items()}
+    logit = builder.add("Add", builder.columns(values, slice(0, 1)), EVENT_BIAS)
+    heads = {"fired": (builder.column(logit, 0), None)}
+    heads |= {name: (builder.column(values, column), None) for name, column in HEADS.items()}
     levels = {
         "outputs": (builder.columns(values, slice(1, 2)), 1),
         "state": (builder.columns(values, slice(2, 7)), 5),
     }
-    return builder.finish({"x": width}, heads | levels, {})
+    return builder.finish({"x": width, EVENT_BIAS: 1}, heads | levels, {})
