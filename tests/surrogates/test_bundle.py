@@ -135,7 +135,7 @@ def test_a_wrong_shape_is_refused(bundle: Path) -> None:
         model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 9
 
     _edit(bundle, widen)
-    with pytest.raises(BundleError, match=r"Gather|Slice|inputs x \(k, 9\), expected x"):
+    with pytest.raises(BundleError, match=r"inputs x \(k, 9\), .*expected x \(k, 5\)"):
         load_bundle(bundle, lif_spec())
 
 
