@@ -182,7 +182,7 @@ def _dry_run(config: Scenario) -> None:
 
 def _show_run(result: RunResult) -> None:
     summary = result.summary()
-    terminal.show(*layer_tables([summary]))
+    terminal.show(*layer_tables([summary], [result.outside()]))
     console.print(
         f"{summary['n_samples']} samples, accuracy {percent(100 * summary['accuracy'])}\n"
         f"per sample energy {si(summary['energy_j'], 'J')}, latency {si(summary['latency_s'], 's')}\n"
@@ -191,9 +191,9 @@ def _show_run(result: RunResult) -> None:
 
 
 def _show_comparison(comparison: Comparison) -> None:
-    sides = [side.summary() for side in (comparison.reference, comparison.candidate)]
-    figures = comparison.figures
-    terminal.show(*layer_tables(sides), *error_tables(figures))
+    runs = (comparison.reference, comparison.candidate)
+    sides, figures = [run.summary() for run in runs], comparison.figures
+    terminal.show(*layer_tables(sides, [run.outside() for run in runs]), *error_tables(figures))
     accuracy = " against ".join(percent(100 * side["accuracy"]) for side in sides)
     energy = " against ".join(si(side["energy_j"], "J") for side in sides)
     latency = " against ".join(si(side["latency_s"], "s") for side in sides)

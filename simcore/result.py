@@ -15,6 +15,8 @@ from simcore.bank import Floats
 from simcore.digital import COMPONENTS
 from simcore.errors import ResultError
 from simcore.ledger import LayerTotals, StepKind, TraceRows
+from simcore.ranges import worst_in_words
+from simcore.units import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,6 +179,24 @@ class RunResult:
         return {
             name: actions[i] * COMPONENTS[name].energy_j for i, name in enumerate(COMPONENTS) if actions[i]
         }
+
+    def outside(self) -> dict[str, str]:
+        """Return layer -> share of its steps that were out of range, with the worst input of its bank.
+
+        Such as `0.2 % (w above 14)`; layers that stayed in range are left out. Layers share banks, and the
+        worst input is counted over the whole run; only surrogates tell it.
+        """
+        worst = {
+            layer: worst_in_words(bank.get("out_of_range"))
+            for bank in self.provenance.get("banks", [])
+            for layer in bank.get("layers", [])
+        }
+        texts = {}
+        for name, columns in self.layer_columns.items():
+            if columns["out_of_range"].any():
+                share = percent(100 * columns["out_of_range"].sum() / columns["steps"].sum(), 2)
+                texts[name] = f"{share} ({worst[name]})" if worst.get(name) else share
+        return texts
 
     def summary(self) -> dict[str, Any]:
         """Return the content of `summary.json`; what is undefined is None."""

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from simcore import ranges
 from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
 from simcore.bank import OpenLoop
@@ -62,7 +63,7 @@ def run(
                     writer = ResultWriter(directory, provenance)
                 report = scaled(progress, first / scenario.samples, len(batch.samples) / scenario.samples)
                 result = _run_batch(network, batch, slots, scenario, trace, report)
-                provenance["banks"] = [dict(slot.bank.provenance()) for slot in slots]
+                provenance["banks"] = _bank_info(slots, provenance.get("banks"))
             writer.append(result)
             n_finished = first + len(batch.samples)
             writer.describe(provenance | clock.read(provenance["banks"]))
@@ -184,6 +185,17 @@ def _layer_info(scenario: Scenario, network: Network, slots: list[BankSlot]) -> 
         }
         for layer in network.layers
     }
+
+
+def _bank_info(slots: list[BankSlot], before: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return the provenance of each bank and its layers; out-of-range reports are added to those `before`."""
+    banks = []
+    for slot, earlier in zip(slots, before or [{}] * len(slots), strict=True):
+        bank = {"layers": [layer.name for layer in slot.layers], **slot.bank.provenance()}
+        if "out_of_range" in bank:
+            bank["out_of_range"] = ranges.added(earlier.get("out_of_range"), bank["out_of_range"])
+        banks.append(bank)
+    return banks
 
 
 def _digital_latency(network: Network, layer: Layer) -> float:

@@ -43,10 +43,11 @@ _QUANTITIES: dict[str, tuple[str, Style]] = {
     "events_idle": ("  idle", number),
     "events_late": ("late events", number),
     "out_of_range": ("out of range", number),
+    "outside": ("  of all steps", lambda text: text or "0 %"),
     "rail_excursions": ("beyond rails", number),
 }
-"""Key in `summary.json` -> row label and how it is shown; energy = supply + input + digital."""
-_OPTIONAL = ("energy_interval_pct", "latency_interval_pct")
+"""Key in `summary.json`, or `outside` -> row label and how it is shown; energy = supply + input + digital."""
+_OPTIONAL = ("energy_interval_pct", "latency_interval_pct", "outside")
 """Left out where no layer has it."""
 
 _ERRORS = {
@@ -72,13 +73,22 @@ class _Column:
     cells: tuple[str, ...]
 
 
-def layer_tables(sides: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """Return the figures of each layer, the runs of `sides` (contents of `summary.json`) side by side."""
-    layers_of_all = [layer for side in sides for layer in side["layers"]]
+def layer_tables(
+    sides: Sequence[Mapping[str, Any]], outside: Sequence[Mapping[str, str]] = ()
+) -> list[Table]:
+    """Return the figures of each layer, the runs of `sides` (contents of `summary.json`) side by side.
+
+    `outside` is `RunResult.outside` of each side: a row of its own, where anything was out of range.
+    """
+    layers_of_all = [
+        [{"outside": shares.get(layer["name"]), **layer} for layer in side["layers"]]
+        for side, shares in zip(sides, outside or [{}] * len(sides), strict=True)
+    ]
     shown = {
         key: quantity
         for key, quantity in _QUANTITIES.items()
-        if key not in _OPTIONAL or any(layer.get(key) is not None for layer in layers_of_all)
+        if key not in _OPTIONAL
+        or any(layer.get(key) is not None for layers in layers_of_all for layer in layers)
     }
     groups = [
         [
@@ -88,7 +98,7 @@ def layer_tables(sides: Sequence[Mapping[str, Any]]) -> list[Table]:
             )
             for layer in layers
         ]
-        for layers in zip(*(side["layers"] for side in sides), strict=True)
+        for layers in zip(*layers_of_all, strict=True)
     ]
     labels = [label for label, _ in shown.values()]
     return _broken(f"{sides[0]['scenario']}: means per sample", labels, groups)

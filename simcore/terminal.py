@@ -27,8 +27,8 @@ MOST_JOBS = 20
 console = Console(soft_wrap=True, markup=False, emoji=False)
 stderr = Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
 
-_QUANTITY = re.compile(r"|\N{EM DASH}|[+-]?\d[\d.,]*(e[+-]?\d+)?( [^ ]{1,6})?")
-"""A number with or without a unit, or none."""
+_QUANTITY = re.compile(r"|\N{EM DASH}|[+-]?\d[\d.,]*(e[+-]?\d+)?( [^ ]{1,6})?( \(.*\))?")
+"""A number with or without a unit, and what is said of it in brackets; or none."""
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:

@@ -127,6 +127,7 @@ class AnnotatedBank:
         """Step each raster as a unit of its own from reset: row j of all of them in one call."""
         params = np.stack([raster.params for raster in rasters])
         bank = AnnotatedBank(self._bundle, self.spec, params, self._open_behaviour)
+        bank._surrogate.ranges = self._surrogate.ranges
         reset_outputs, reset_state = bank.reset(), bank._surrogate.state
         steps = stepped(bank, rasters, progress)
         self._replay_cpu_s += bank._surrogate.provenance()["inference_cpu_s"]

@@ -17,15 +17,21 @@ from simcore.spec import CircuitSpec, PortKind, Record
 from surrogates.features import Rows
 from surrogates.intervals import Interval
 from surrogates.layout import Layout
-from surrogates.onnx_file import check_onnx
+from surrogates.onnx_file import MAX_BYTES, MAX_REASON, Ports, check_onnx
+from surrogates.onnx_shapes import Shape, shown
 from surrogates.origin import on_command_line
+from surrogates.plain_file import parse_json, read_plain
 
 SCHEMA = 2
 """2: graphs that say what fired take `event_bias`; those of schema 1 decide alone."""
 EVENT_BIAS = "event_bias"
 """Graph input (k, 1) that is added to the logit of the event."""
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MANIFEST = "bundle.json"
-GRAPHS = ("driven", "idle", "reset")
+STEP_GRAPHS = ("driven", "idle")
+GRAPHS = (*STEP_GRAPHS, "reset")
+MAX_VALUE = 1e30
+"""Largest magnitude of a training range: columns are float32."""
 
 
 class Range(Record):
@@ -127,16 +133,16 @@ def read_info(path: Path) -> BundleInfo:
     """Read `bundle.json`; missing, damaged, changed or newer raises BundleError."""
     manifest = path / MANIFEST
     try:
-        data = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = parse_json(read_plain(manifest, MAX_MANIFEST_BYTES))
+    except ValueError as error:
         raise BundleError(f"cannot read the bundle {manifest}: {error}") from error
     found = data.get("schema_version") if isinstance(data, dict) else None
-    if not isinstance(found, int) or found > SCHEMA:
-        raise BundleError(f"{manifest}: schema {found}, this program reads up to {SCHEMA}")
+    if not isinstance(found, int) or not 1 <= found <= SCHEMA:
+        raise BundleError(f"{manifest}: schema {found!r:.60}, this program reads up to {SCHEMA}")
     try:
         info = BundleInfo.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        raise BundleError(f"{manifest}: {explain(error)}") from error
+        raise BundleError(f"{manifest}: {explain(error)[:MAX_REASON]}") from error
     if info.digest != digest_of(data):
         raise BundleError(f"{manifest}: changed after training: its digest does not fit its content")
     return info
@@ -149,6 +155,7 @@ def load_bundle(path: Path, spec: CircuitSpec) -> SurrogateBundle:
     layout = Layout(spec)
     if info.columns != layout.names or set(info.files) != {f"{name}.onnx" for name in GRAPHS}:
         raise BundleError(f"{path}: columns or files are not those of '{spec.name}'")
+    _check_ranges(path / MANIFEST, info, layout)
     sessions = {name: _open(path / f"{name}.onnx", info, layout, name) for name in GRAPHS}
     return SurrogateBundle(path, info, sessions)
 
@@ -162,18 +169,30 @@ def check_spec(path: Path, info: BundleInfo, spec: CircuitSpec) -> None:
         )
 
 
+def _check_ranges(manifest: Path, info: BundleInfo, layout: Layout) -> None:
+    """Refuse ranges and swings that the run time cannot count with."""
+    for graph in STEP_GRAPHS:
+        found = info.ranges.get(graph, Range(low=(), high=()))
+        low, high = np.array(found.low), np.array(found.high)
+        if not len(low) == len(high) == layout.width or not (low <= high).all():
+            raise BundleError(
+                f"{manifest}: ranges of '{graph}', expected low to high of {layout.width} columns"
+            )
+        if np.abs([low, high]).max() > MAX_VALUE:
+            raise BundleError(f"{manifest}: ranges of '{graph}' beyond {MAX_VALUE:g}")
+    if (info.min_swing is not None) != _is_settled(layout):
+        raise BundleError(
+            f"{manifest}: min_swing {info.min_swing} does not suit the detector of '{info.spec.name}'"
+        )
+
+
 def _open(path: Path, info: BundleInfo, layout: Layout, graph: str) -> Any:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error}") from error
+    data = read_plain(path, MAX_BYTES)
     found, expected = hashlib.sha256(data).hexdigest(), info.files[path.name]
     if found != expected:
         raise BundleError(f"{path}: changed after training: SHA-256 {found[:12]}, expected {expected[:12]}")
-    check_onnx(data, str(path))
-    session = open_session(data, str(path))
-    _check_ports(session, layout, graph, str(path))
-    return session
+    _check_ports(check_onnx(data, str(path)), layout, graph, str(path))
+    return open_session(data, str(path))
 
 
 def open_session(data: bytes, where: str) -> Any:
@@ -188,21 +207,29 @@ def open_session(data: bytes, where: str) -> Any:
         raise BundleError(f"{where}: onnxruntime refuses it: {error}") from error
 
 
-def _check_ports(session: Any, layout: Layout, graph: str, where: str) -> None:
+def _check_ports(ports: Ports, layout: Layout, graph: str, where: str) -> None:
     n_out, n_state = layout.spec.width(PortKind.OUTPUT), layout.spec.width(PortKind.STATE)
-    expected: dict[str, tuple[int, ...]] = {"outputs": (n_out,), "state": (n_state,)}
-    taken: dict[str, tuple[int, ...]] = {"x": (layout.width,)}
+    expected: dict[str, Shape] = {"outputs": (None, n_out), "state": (None, n_state)}
+    taken: dict[str, Shape] = {"x": (None, layout.width)}
     if graph != "reset":
-        detector = layout.spec.of(PortKind.OUTPUT)[0].detector
         heads = ["supply_j", "input_j", "latency_s"]
-        heads += [] if detector is not None and detector.kind == "settled" else ["fired"]
-        expected |= dict.fromkeys(heads, ())
-    if "fired" in expected and _takes_events(session):
-        taken[EVENT_BIAS] = (1,)
-    for what, ports, wanted in (
-        ("inputs", session.get_inputs(), taken),
-        ("outputs", session.get_outputs(), expected),
+        heads += [] if _is_settled(layout) else ["fired"]
+        expected |= dict.fromkeys(heads, (None,))
+    if "fired" in expected and EVENT_BIAS in ports.inputs:
+        taken[EVENT_BIAS] = (None, 1)
+    for what, found, wanted in (
+        ("inputs", ports.inputs, taken),
+        ("outputs", ports.outputs, expected),
     ):
-        found = {port.name: tuple(port.shape[1:]) for port in ports}
-        if found != wanted or any(port.type != "tensor(float)" for port in ports):
-            raise BundleError(f"{where}: {what} {found}, expected {wanted} of float32")
+        if found != wanted:
+            raise BundleError(f"{where}: {what} {_listed(found)}, expected {_listed(wanted)}")
+
+
+def _is_settled(layout: Layout) -> bool:
+    """Whether the run time sees an event in the swing of an output."""
+    detector = layout.spec.of(PortKind.OUTPUT)[0].detector
+    return detector is not None and detector.kind == "settled"
+
+
+def _listed(ports: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{name} {shown(shape)}" for name, shape in ports.items())[:MAX_REASON]

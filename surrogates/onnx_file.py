@@ -1,131 +1,178 @@
-"""Checks an ONNX file before a session is made, without the `onnx` package: walks its protobuf fields."""
+"""Checks an ONNX file before a session is made, without the `onnx` package: form, operators, sizes."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from simcore.errors import BundleError
+from surrogates.onnx_schema import ATTRIBUTE_TYPES, DOUBLE, FLOAT, INT64, MODEL
+from surrogates.onnx_shapes import OPERATORS, Shape, Tensor, elements, shown
+from surrogates.protobuf import Message, Reader
 
 MAX_BYTES = 32 * 1024 * 1024
-MAX_IR_VERSION = 10
-MAX_OPSET = {"": 22, "ai.onnx.ml": 3}
-# fmt: off
-ALLOWED_OPS = frozenset((
-    "Abs", "Add", "ArgMax", "Cast", "Concat", "Div", "Exp", "Gather", "Gemm", "Greater", "Identity", "Log",
-    "MatMul", "Max", "Min", "Mul", "Neg", "Pow", "ReduceMax", "ReduceMin", "Relu", "Sigmoid", "Slice",
-    "Sqrt", "Sub", "Tanh", "TreeEnsembleRegressor", "Where",
-))
-# fmt: on
-
-# Field numbers of onnx.proto3.
-MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET, MODEL_TRAINING, MODEL_FUNCTIONS = 1, 7, 8, 20, 25
-OPSET_DOMAIN, OPSET_VERSION = 1, 2
-GRAPH_NODE, GRAPH_INITIALIZER = 1, 5
-NODE_OP, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
-ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS = 5, 6, 11
-TENSOR_EXTERNAL, TENSOR_LOCATION = 13, 14
-
-Value = int | bytes
+IR_VERSIONS = (4, 10)
+OPSETS = {"": (13, 22), "ai.onnx.ml": (1, 3)}
+MAX_NODES = 4096
+MAX_PORTS = 64
+MAX_AXES = 6
+MAX_ROW = 1 << 17
+"""Values that all nodes together return for one row of a call."""
+MAX_WORK = 1 << 24
+"""Multiplications of all matrix products for one row of a call."""
+MAX_REASON = 500
+"""Characters of a message: names in a file may be long."""
+ITEM_BYTES = {FLOAT: 4, INT64: 8, DOUBLE: 8}
 
 
-def check_onnx(data: bytes, where: str) -> None:
-    """Refuse what a bundle never contains; raises BundleError that begins with `where`."""
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What goes into a graph and what comes out, by name; all of it float32."""
+
+    inputs: Mapping[str, Shape]
+    outputs: Mapping[str, Shape]
+
+
+def check_onnx(data: bytes, where: str) -> Ports:
+    """Return the ports of a graph; refuse what a bundle never contains: BundleError, begins with `where`."""
     if len(data) > MAX_BYTES:
         raise BundleError(f"{where}: {len(data)} bytes, expected at most {MAX_BYTES}")
     try:
-        _check_model(data, where)
-    except (IndexError, ValueError) as error:
-        raise BundleError(f"{where}: not an ONNX file: {error}") from error
+        model = Reader().read(data, MODEL)
+        _check_versions(model)
+        return _Graph(model.get("graph", {})).check()
+    except ValueError as error:
+        raise BundleError(f"{where}: {str(error)[:MAX_REASON]}") from error
 
 
-def _check_model(data: bytes, where: str) -> None:
-    graphs = 0
-    for field, value in _fields(data):
-        if field == MODEL_IR_VERSION and int(value) > MAX_IR_VERSION:
-            raise BundleError(f"{where}: IR version {value!r}, expected at most {MAX_IR_VERSION}")
-        if field in (MODEL_TRAINING, MODEL_FUNCTIONS):
-            raise BundleError(f"{where}: contains training information or functions, expected a plain graph")
-        if field == MODEL_OPSET:
-            _check_opset(dict(_fields(_bytes(value))), where)
-        if field == MODEL_GRAPH:
-            graphs += 1
-            _check_graph(_bytes(value), where)
-    if graphs != 1:
-        raise ValueError(f"{graphs} graphs")
+def _check_versions(model: Message) -> None:
+    _check_version("IR", model.get("ir_version", 0), IR_VERSIONS)
+    domains = [opset.get("domain", "") for opset in model.get("opset", [])]
+    if len(set(domains)) < len(domains) or "" not in domains:
+        raise ValueError(f"opsets of the operator domains {domains[:3]}, expected each once, and ''")
+    for domain, opset in zip(domains, model["opset"], strict=True):
+        if domain not in OPSETS:
+            raise ValueError(f"operator domain {domain!r}, expected one of {list(OPSETS)}")
+        _check_version(f"opset of '{domain}',", opset.get("version", 0), OPSETS[domain])
 
 
-def _check_opset(opset: dict[int, Value], where: str) -> None:
-    domain, version = _bytes(opset.get(OPSET_DOMAIN, b"")).decode(), opset.get(OPSET_VERSION, 0)
-    if domain not in MAX_OPSET:
-        raise BundleError(f"{where}: operator domain '{domain}', expected one of {list(MAX_OPSET)}")
-    if not isinstance(version, int) or version > MAX_OPSET[domain]:
-        raise BundleError(f"{where}: opset {version!r} of '{domain}', expected at most {MAX_OPSET[domain]}")
+def _check_version(what: str, found: int, known: tuple[int, int]) -> None:
+    if not known[0] <= found <= known[1]:
+        raise ValueError(f"{what} version {found}, this program reads {known[0]} to {known[1]}")
 
 
-def _check_graph(graph: bytes, where: str) -> None:
-    for field, value in _fields(graph):
-        if field == GRAPH_NODE:
-            _check_node(_bytes(value), where)
-        if field == GRAPH_INITIALIZER:
-            _check_tensor(_bytes(value), where)
+class _Graph:
+    """A graph and the tensors that are known so far."""
+
+    def __init__(self, graph: Message) -> None:
+        self._graph = graph
+        self._tensors: dict[str, Tensor] = {}
+        self._row = self._work = 0
+
+    def check(self) -> Ports:
+        """Go through the graph in order; raises ValueError."""
+        nodes, constants = self._list("node", MAX_NODES), self._list("initializer", MAX_NODES)
+        inputs = {port.get("name", ""): _port_shape(port) for port in self._list("input", MAX_PORTS)}
+        outputs = {port.get("name", ""): _port_shape(port) for port in self._list("output", MAX_PORTS)}
+        if len(inputs) < len(self._graph["input"]) or len(outputs) < len(self._graph["output"]):
+            raise ValueError("two inputs or two outputs of one name")
+        defaults = {constant.get("name", ""): _constant(constant) for constant in constants}
+        if len(defaults) < len(constants):
+            raise ValueError("two constants of one name")
+        for name, tensor in defaults.items():
+            if name not in inputs:
+                self._define(name, tensor)
+            elif tensor.shape != inputs[name]:
+                raise ValueError(f"input '{name}' {shown(inputs[name])} with a default {shown(tensor.shape)}")
+        for name, shape in inputs.items():
+            self._define(name, Tensor(shape))
+        for node in nodes:
+            self._check_node(node)
+        for name, shape in outputs.items():
+            if self._tensor(name).shape != shape:
+                raise ValueError(
+                    f"output '{name}' declared {shown(shape)}, computed {shown(self._tensor(name).shape)}"
+                )
+        return Ports(inputs, outputs)
+
+    def _list(self, what: str, most: int) -> list[Message]:
+        found: list[Message] = self._graph.get(what, [])
+        if len(found) > most or (not found and what != "initializer"):
+            raise ValueError(f"a graph with {len(found)} of '{what}', expected 1 to {most}")
+        return found
+
+    def _check_node(self, node: Message) -> None:
+        key = (node.get("domain", ""), node.get("op_type", ""))
+        if key not in OPERATORS:
+            raise ValueError(f"operator {'.'.join(filter(None, key))!r} is not one that a bundle may contain")
+        operator, names, results = OPERATORS[key], node.get("input", []), node.get("output", [])
+        if not operator.fewest <= len(names) <= operator.most or len(results) != 1:
+            raise ValueError(
+                f"{key[1]} with {len(names)} inputs and {len(results)} outputs, "
+                f"expected {operator.fewest} to {operator.most} and 1"
+            )
+        inputs = [self._tensor(name) for name in names]
+        attributes = _attributes(node, operator.attributes)
+        try:
+            shape = operator.shape(inputs, attributes)
+        except ValueError as error:
+            raise ValueError(f"{key[1]} that makes {results[0]!r}: {error}") from error
+        self._define(results[0], Tensor(shape))
+        self._row += elements(shape)
+        self._work += elements(shape) * (inputs[0].shape[-1] or 1) if key[1] in ("Gemm", "MatMul") else 0
+        if self._row > MAX_ROW or self._work > MAX_WORK:
+            raise ValueError(
+                f"at {results[0]!r} a row needs {self._row} values and {self._work} multiplications, "
+                f"expected at most {MAX_ROW} and {MAX_WORK}"
+            )
+
+    def _define(self, name: str, tensor: Tensor) -> None:
+        if not name or name in self._tensors:
+            raise ValueError(f"tensor {name!r} defined twice, or without a name")
+        if None in tensor.shape[1:] or len(tensor.shape) > MAX_AXES:
+            raise ValueError(f"tensor {name!r} {shown(tensor.shape)}, expected rows on the first axis only")
+        self._tensors[name] = tensor
+
+    def _tensor(self, name: str) -> Tensor:
+        if name not in self._tensors:
+            raise ValueError(f"tensor {name!r} used before it is made")
+        return self._tensors[name]
 
 
-def _check_node(node: bytes, where: str) -> None:
-    op, domain = "", ""
-    for field, value in _fields(node):
-        if field == NODE_OP:
-            op = _bytes(value).decode()
-        if field == NODE_DOMAIN:
-            domain = _bytes(value).decode()
-        if field == NODE_ATTRIBUTE:
-            for inner, content in _fields(_bytes(value)):
-                if inner in (ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS):
-                    raise BundleError(f"{where}: a node holds a graph of its own, expected none")
-                if inner == ATTRIBUTE_TENSOR:
-                    _check_tensor(_bytes(content), where)
-    if domain not in MAX_OPSET or op not in ALLOWED_OPS:
-        name = f"{domain}.{op}" if domain else op
-        raise BundleError(f"{where}: operator '{name}' is not one that a bundle may contain")
+def _port_shape(port: Message) -> Shape:
+    tensor = port.get("type", {}).get("tensor_type", {})
+    if tensor.get("elem_type") != FLOAT or "shape" not in tensor:
+        raise ValueError(f"port {port.get('name', '')!r}, expected float32 with a shape")
+    shape: list[int | None] = []
+    for dim in tensor["shape"].get("dim", []):
+        if ("value" in dim) == ("symbol" in dim) or not 0 <= dim.get("value", 0) <= MAX_ROW:
+            raise ValueError(f"port {port.get('name', '')!r} with an axis {dim}, expected one size")
+        shape.append(dim.get("value"))
+    return tuple(shape)
 
 
-def _check_tensor(tensor: bytes, where: str) -> None:
-    for field, value in _fields(tensor):
-        if field == TENSOR_EXTERNAL or (field == TENSOR_LOCATION and value != 0):
-            raise BundleError(f"{where}: external data, expected all weights inside the file")
+def _constant(constant: Message) -> Tensor:
+    name, kind, dims = constant.get("name", ""), constant.get("data_type", 0), constant.get("dims", [])
+    if kind not in ITEM_BYTES or len(dims) > MAX_AXES or any(not 0 <= size <= MAX_BYTES for size in dims):
+        raise ValueError(f"constant {name!r} of type {kind} and size {dims[:9]}, expected float32, float64 or int64")
+    raw, expected = constant.get("raw_data", b""), ITEM_BYTES[kind]
+    for size in dims:
+        expected *= size
+    if len(raw) != expected:
+        raise ValueError(f"constant {name!r} of size {dims} with {len(raw)} bytes, expected {expected}")
+    values = np.frombuffer(raw, "<i8").reshape(dims) if kind == INT64 else None
+    return Tensor(tuple(dims), values)
 
 
-def _bytes(value: Value) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number where a message belongs")
-    return value
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Value]]:
-    """Yield (field number, value) of a protobuf message; raises ValueError or IndexError if damaged."""
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
-        field, wire = key >> 3, key & 7
-        if wire == 0:
-            value, position = _varint(data, position)
-            yield field, value
-            continue
-        if wire == 2:
-            size, position = _varint(data, position)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"wire type {wire}")
-        if position + size > len(data):
-            raise ValueError("the file ends inside a message")
-        yield field, data[position : position + size]
-        position += size
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
-    raise ValueError("a number of more than ten bytes")
+def _attributes(node: Message, expected: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for attribute in node.get("attribute", []):
+        name, field = attribute.get("name", ""), ATTRIBUTE_TYPES.get(attribute.get("type", 0), "")
+        extra = attribute.keys() - {"name", "type", field}
+        if expected.get(name) != field or name in values or extra:
+            raise ValueError(
+                f"attribute {name!r} of {node['op_type']}: given twice, or not known as {field or 'such'}"
+            )
+        values[name] = attribute.get(field, {"i": 0, "f": 0.0, "s": b""}.get(field, []))
+    return values

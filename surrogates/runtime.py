@@ -17,6 +17,7 @@ from simcore.spec import CircuitSpec, PortKind, Record
 from surrogates.bundle import SurrogateBundle, load_bundle
 from surrogates.features import Rows
 from surrogates.layout import Layout
+from surrogates.ranges import RangeCounter
 from surrogates.shipped import BEST, find_bundle
 
 CHUNK = 2048
@@ -24,8 +25,6 @@ CHUNK = 2048
 BLOCK = 16
 """Rows are padded to a multiple of this: vector kernels treat the rest of a block by other code, and a
 unit's result would depend on how many are stepped with it."""
-RANGE_TOLERANCE = 0.01
-"""Share of a column's training range by which it may be left without being counted."""
 FORCED = 1e9
 """Bias beyond any logit: the event happens, or with a minus it does not."""
 
@@ -57,7 +56,8 @@ class SurrogateBank:
         self._bundle = bundle
         self._layout = Layout(spec)
         self._swings = _swings(spec)
-        self._limits = {name: _limits(bundle, name) for name in ("driven", "idle")}
+        self.ranges = RangeCounter(bundle.info)
+        """Counts what leaves the training range; a bank that is made for a replay shares it."""
         self._cpu_s = 0.0
         self.reset()
 
@@ -82,8 +82,7 @@ class SurrogateBank:
             raise ContractError(f"surrogate of '{self.spec.name}': a driven step lasts one period")
         x = self._layout.rows(request.inputs, self.params[units], self._state[units], request.duration_ps)
         graph = "idle" if request.idle else "driven"
-        low, high = self._limits[graph]
-        self._out_of_range[units] += np.any(~((x >= low) & (x <= high)), axis=1)
+        self._out_of_range[units] += self.ranges.outside(graph, x)
         answer = self._answer(graph, x, None if fired is None else np.where(fired, FORCED, -FORCED))
         # An idle step changes no input, hence no output of a circuit without memory.
         holds = request.idle and self.spec.kind == "static"
@@ -121,6 +120,7 @@ class SurrogateBank:
     ) -> list[RasterResult]:
         """Step each raster as a unit of its own from reset: row j of all of them in one call."""
         bank = SurrogateBank(self._bundle, self.spec, np.stack([raster.params for raster in rasters]))
+        bank.ranges = self.ranges
         reset_state, reset_outputs = bank._state.copy(), bank._outputs.copy()
         steps = stepped(bank, rasters, progress)
         self._cpu_s += bank._cpu_s
@@ -139,7 +139,10 @@ class SurrogateBank:
         }
 
     def provenance(self) -> Mapping[str, Any]:
-        """Return bundle, hashes, versions, CPU time of the model; it has no workers of its own (`cpu_s`)."""
+        """Return bundle, hashes, versions, CPU time of the model, and what left its training range so far.
+
+        It has no workers of its own (`cpu_s`).
+        """
         info = self._bundle.info
         return {
             "backend": "surrogate",
@@ -151,6 +154,7 @@ class SurrogateBank:
             "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
             "trained_with": info.versions,
             "intervals": [each.model_dump() for each in info.intervals if each.of == "layer"],
+            "out_of_range": self.ranges.report(),
             "inference_cpu_s": self._cpu_s,
             "cpu_s": 0.0,
         }
@@ -186,9 +190,3 @@ def _swings(spec: CircuitSpec) -> Floats:
     ports = [port for port in spec.of(PortKind.OUTPUT) for _ in port.columns]
     swings = [port.detector.min_swing if port.detector is not None else None for port in ports]
     return np.array([np.inf if swing is None else swing for swing in swings])
-
-
-def _limits(bundle: SurrogateBundle, graph: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    low, high = (np.array(bound) for bound in (bundle.info.ranges[graph].low, bundle.info.ranges[graph].high))
-    margin = RANGE_TOLERANCE * (high - low) + 1e-6 * np.maximum(np.abs(low), np.abs(high))
-    return (low - margin).astype(np.float32), (high + margin).astype(np.float32)

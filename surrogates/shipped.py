@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from simcore.errors import BundleError
-from simcore.manifest import load_circuit
+from simcore.manifest import explain, load_circuit
 from simcore.spec import CircuitSpec
 from surrogates.bundle import MANIFEST, BundleInfo, check_spec, read_info
 from surrogates.origin import is_built_in, on_command_line, origin
@@ -15,6 +17,26 @@ ALL = "all"
 SLACK, GOOD = 1.25, 0.02
 """The default is the cheapest bundle whose error is at most SLACK times the smallest one, or GOOD."""
 SHIPPED = Path(__file__).parent / "bundles"
+
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Score(_Figures):
+    score: float
+
+
+class _ClosedLoop(_Figures):
+    selection: _Score
+    test: dict[str, float | None]
+
+
+class _Metrics(_Figures):
+    """What is read of a bundle's metrics here and in the command line."""
+
+    closed_loop: _ClosedLoop
+    us_per_event: dict[str, float] = {}
 
 
 def bundle_key(spec: CircuitSpec) -> str:
@@ -31,7 +53,17 @@ def list_bundles(spec: CircuitSpec) -> list[tuple[Path, BundleInfo]]:
     """Return all bundles of a circuit's name and sizes, its own and those that ship; other specs included."""
     roots = dict.fromkeys([bundle_root(spec), SHIPPED / bundle_key(spec)])
     found = [manifest for root in roots for manifest in sorted(root.glob(f"*/{MANIFEST}"))]
-    return [(manifest.parent, read_info(manifest.parent)) for manifest in found]
+    return [(manifest.parent, _measured(manifest)) for manifest in found]
+
+
+def _measured(manifest: Path) -> BundleInfo:
+    """Read a manifest that has the figures which bundles are ranked and listed by."""
+    info = read_info(manifest.parent)
+    try:
+        _Metrics.model_validate(info.metrics)
+    except ValidationError as error:
+        raise BundleError(f"{manifest}: metrics.{explain(error)}") from error
+    return info
 
 
 def sized(spec: CircuitSpec) -> list[CircuitSpec]:

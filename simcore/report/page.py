@@ -106,7 +106,7 @@ def _origin(side: Side) -> dict[str, Any]:
         "machine": made.get("machine"),
         "versions": _pairs({"python": made.get("python"), **made.get("versions", {})}),
         "circuits": _pairs(circuits),
-        **{f"bank {i}": _pairs(bank) for i, bank in enumerate(made.get("banks", []))},
+        **{f"bank {i}": _pairs(_brief(bank)) for i, bank in enumerate(made.get("banks", []))},
         "result": str(side.result.path),
     }
     return {
@@ -114,6 +114,11 @@ def _origin(side: Side) -> dict[str, Any]:
         "facts": {key: value for key, value in facts.items() if value},
         "json": json.dumps(made, indent=2, ensure_ascii=False),
     }
+
+
+def _brief(bank: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the long list of inputs that were out of range: it stands in the JSON."""
+    return {key: value for key, value in bank.items() if key != "out_of_range"}
 
 
 def _pairs(entries: Mapping[str, Any]) -> str:

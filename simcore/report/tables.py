@@ -65,6 +65,8 @@ class Column:
     style: Style
     total: Callable[[Sequence[float]], float] | None = sum
     """How layers add up; None where they do not."""
+    note: str = ""
+    """Key of what stands below the figure in small print, where the layer has it."""
 
 
 def _joules(value: Value) -> str:
@@ -75,8 +77,10 @@ def _seconds(value: Value) -> str:
     return si(value, "s")
 
 
-def _column(key: str, text: str, hover: str, style: Style = _joules, total: Any = sum) -> Column:
-    return Column(key, Heading(text, hover), style, total)
+def _column(
+    key: str, text: str, hover: str, style: Style = _joules, total: Any = sum, note: str = ""
+) -> Column:
+    return Column(key, Heading(text, hover), style, total, note)
 
 
 _LAYER = Heading("layer", "Layer of the network, in the order of the signal path.")
@@ -115,7 +119,9 @@ TIMING_COLUMNS = (
     _column("events_late", "late",
             "Output events per sample that fell into a merged idle gap, after their tail steps.", number),
     _column("out_of_range", "out of range",
-            "Values per sample outside the range that the model was made for.", number),
+            "Steps per sample with a value outside the range that the model was made for. Below: their share "
+            "of the layer's steps, and the input of the model that left its range most often; layers of one "
+            "circuit share a model.", number, note="outside"),
     _column("rail_excursions", "rail excursions",
             "Steps per sample in which a node left the rails by more than the allowed 0.1 V.", number),
 )  # fmt: skip
@@ -136,8 +142,9 @@ def timing_table(sides: Sequence[Side]) -> Table:
 def _layer_table(title: str, note: str, columns: Sequence[Column], sides: Sequence[Side]) -> Table:
     rows: list[Row] = []
     for layer in sides[0].summary["layers"]:
-        group = [side.layer(layer["name"]) for side in sides]
-        rows += _group(layer["name"], [x["backend"] for x in group], group, columns)
+        name = layer["name"]
+        group = [side.layer(name) | {"outside": side.result.outside().get(name)} for side in sides]
+        rows += _group(name, [x["backend"] for x in group], group, columns)
     totals = [_totals(side.summary["layers"], columns) for side in sides]
     rows += _group("total", [side.name for side in sides], totals, columns, kind="total")
     return Table(title, note, (_LAYER, _BACKEND, *(c.heading for c in columns)), tuple(rows), n_text=2)
@@ -146,19 +153,24 @@ def _layer_table(title: str, note: str, columns: Sequence[Column], sides: Sequen
 def _group(
     name: str,
     backends: Sequence[str],
-    values: Sequence[Mapping[str, Value]],
+    values: Sequence[Mapping[str, Any]],
     columns: Sequence[Column],
     kind: str = "",
 ) -> list[Row]:
     rows = []
     for i, (backend, figures) in enumerate(zip(backends, values, strict=True)):
-        cells = [Cell(column.style(figures[column.key])) for column in columns]
+        cells = [_figure(column, figures) for column in columns]
         row_kind = f"{kind} first".strip() if i == 0 else kind
         rows.append(Row((Cell("" if i else name), Cell(backend), *cells), row_kind))
     if len(values) == 2:
         changes = [Cell(_change(*(v[c.key] for v in values))) for c in columns]
         rows.append(Row((Cell(""), Cell("change"), *changes), f"{kind} change".strip()))
     return rows
+
+
+def _figure(column: Column, figures: Mapping[str, Any]) -> Cell:
+    note = figures.get(column.note)
+    return Cell(column.style(figures[column.key]), (note,) if note else ())
 
 
 def _change(reference: Value, candidate: Value) -> str:

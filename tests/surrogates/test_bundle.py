@@ -78,7 +78,7 @@ def test_a_newer_schema_is_refused(bundle: Path) -> None:
 
 
 def test_a_missing_bundle_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"cannot read the bundle .*bundle.json"):
+    with pytest.raises(BundleError, match=r"cannot read .*bundle.json: No such file"):
         load_bundle(tmp_path, lif_spec())
 
 
@@ -126,7 +126,7 @@ def test_a_graph_inside_a_node_is_refused(bundle: Path) -> None:
         model.graph.node[0].attribute.append(helper.make_attribute("body", inner))
 
     _edit(bundle, nest)
-    with pytest.raises(BundleError, match="a node holds a graph of its own"):
+    with pytest.raises(BundleError, match="a graph of its own in a node attribute"):
         load_bundle(bundle, lif_spec())
 
 
@@ -135,7 +135,7 @@ def test_a_wrong_shape_is_refused(bundle: Path) -> None:
         model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 9
 
     _edit(bundle, widen)
-    with pytest.raises(BundleError, match=r"inputs .*9.*expected|onnxruntime refuses it"):
+    with pytest.raises(BundleError, match=r"inputs x \(k, 9\), .*expected x \(k, 5\)"):
         load_bundle(bundle, lif_spec())
 
 
@@ -151,14 +151,14 @@ def test_a_renamed_output_is_refused(bundle: Path) -> None:
         load_bundle(bundle, lif_spec())
 
 
-def test_a_wrong_constant_is_refused_by_onnxruntime(bundle: Path) -> None:
+def test_a_wrong_constant_is_refused(bundle: Path) -> None:
     def shrink(model: Any) -> None:
         for tensor in model.graph.initializer:
             if len(tensor.dims) == 2 and tensor.dims[0] > 2:
                 tensor.CopyFrom(numpy_helper.from_array(np.zeros((3, 3), np.float32), tensor.name))
 
     _edit(bundle, shrink)
-    with pytest.raises(BundleError, match="onnxruntime refuses it"):
+    with pytest.raises(BundleError, match=r"Gemm that makes .*no matrix product"):
         load_bundle(bundle, lif_spec())
 
 
