@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,8 +22,9 @@ RETRIES = 2
 """How often a task whose worker crashed or hung is tried again in another one."""
 START_S = 120.0
 """How long a worker may take to load ngspice."""
-NOWHERE = "/nonexistent"
-"""Home of the solver processes."""
+FOLDER = Path(__file__).with_name("solver_folder")
+"""Where solver processes start. ngspice reads the `.spiceinit` of its folder, else that of the user's home,
+which it takes from the password database and not from $HOME: the empty one here keeps both out."""
 TIMEOUT_PS = 500_000
 """Simulated time that `timeout_s` covers; longer transients get proportionally more."""
 
@@ -168,13 +170,12 @@ class _Worker:
         ours, theirs = socket.socketpair()
         # OMP_THREAD_LIMIT counts when ngspice's OpenMP loads; without it a run takes up to 30 times longer.
         paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
-        # A .spiceinit in the current or home folder would change answers: neither has one.
-        environment = os.environ | {"OMP_THREAD_LIMIT": "1", "PYTHONPATH": paths, "HOME": NOWHERE}
+        environment = os.environ | {"OMP_THREAD_LIMIT": "1", "PYTHONPATH": paths}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "spice_ref.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=os.sep,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=FOLDER,
                 start_new_session=True,  # Ctrl-C reaches the farm, which stops its workers
             )  # fmt: skip
         self.pipe: Connection[Any, Answer] = Connection(ours.detach())
