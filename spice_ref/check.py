@@ -10,6 +10,7 @@ from simcore.schedule import scaled
 from simcore.spec import CircuitSpec, Detector, PortKind
 from spice_ref.bank import Bench, joined
 from spice_ref.deck import edges_ps
+from spice_ref.farm import TIMEOUT_S
 from spice_ref.measure import Measured, Probe, measure
 from spice_ref.netlist import SOURCES, Element, source_class
 from spice_ref.noise import Noise, noise_of
@@ -93,6 +94,7 @@ def check_circuit(
     accuracy: str = "std",
     noise: bool = False,
     cluster: str | None = None,
+    timeout_s: float = TIMEOUT_S,
     progress: Callable[[float], None] = lambda _: None,
 ) -> CheckReport:
     """Check a circuit on `runs` random rasters of each kind; `noise` measures the reference's own on them.
@@ -101,7 +103,7 @@ def check_circuit(
     are the report's `problems`.
     """
     share = 0.1 if noise else 0.95
-    with open_queue(workers, cluster=cluster) as queue:
+    with open_queue(workers, timeout_s, cluster) as queue:
         bench = Bench(spec, accuracy, queue)
         sources = tuple(element for element in bench.elements if element.kind in SOURCES)
         probe = _probe(bench.probe, sources)

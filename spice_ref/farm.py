@@ -25,8 +25,9 @@ START_S = 120.0
 FOLDER = Path(__file__).with_name("solver_folder")
 """Where solver processes start. ngspice reads the `.spiceinit` of its folder, else that of the user's home,
 which it takes from the password database and not from $HOME: the empty one here keeps both out."""
-TIMEOUT_PS = 500_000
-"""Simulated time that `timeout_s` covers; longer transients get proportionally more."""
+TIMEOUT_S, TIMEOUT_PS = 120.0, 500_000
+"""Wall time that a job may take if nobody says otherwise, and the simulated time that it covers: longer
+transients get proportionally more."""
 
 Job = tuple[int, Task, int]
 """Place in the order, task, tries so far."""
@@ -51,7 +52,7 @@ class Outcome:
 class Farm:
     """Up to `workers` solver processes of this machine, started when there is work."""
 
-    def __init__(self, workers: int = 0, timeout_s: float = 120.0) -> None:
+    def __init__(self, workers: int = 0, timeout_s: float = TIMEOUT_S) -> None:
         """0 workers means all cores; `timeout_s` is the wall time of a job per 500 ns, 500 ns at least."""
         self._limit = workers or n_cores()
         self._timeout_s = timeout_s

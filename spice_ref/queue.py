@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 from simcore.errors import FailedJob, SolverError
 from spice_ref.cache import Cache
 from spice_ref.cluster import DaskPool
-from spice_ref.farm import Farm, Outcome
+from spice_ref.farm import TIMEOUT_S, Farm, Outcome
 from spice_ref.tasks import Storable, Task
 
 HOPELESS = 8
@@ -202,7 +202,7 @@ class _Job:
 
 def open_queue(
     workers: int = 0,
-    timeout_s: float = 120.0,
+    timeout_s: float = TIMEOUT_S,
     cluster: str | None = None,
     cache: str = "auto",
     failed: Path | None = None,
