@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simcore import load_scenario, run
-from simcore.compare import compare_scenario
+from simcore.compare import compare, compare_scenario
 from simcore.errors import ScenarioError, UserError
 from simcore.waves import Choice, parse_choice, write_waves
 from tests.conftest import Outcome
@@ -62,6 +62,9 @@ def test_noise_is_measured_on_the_runs_own_rasters_and_the_cache_serves_the_seco
     assert [x["energy_j"] for x in stored["layers"]] == [x["energy_j"] for x in now["layers"]]
     assert provenance["solver_cpu_s"] > 1.0, "the solver seconds of the first run, not those of reading"
     assert again.figures["noise"] is None
+    again.reference.provenance["settings"]["backend"]["spice"]["cluster"] = "tcp://127.0.0.1:9"  # gone
+    third = compare(again.reference, again.candidate, tmp_path / "c", noise_samples=1)
+    assert third.figures["noise"] == first["noise"]
 
 
 def test_noise_needs_a_reference_with_a_tighter_accuracy(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_runs_that_cannot_be_compared_are_refused(
         ((run_dir, run_dir), "was not traced; run again with --trace"),
         ((run_dir, tmp_path / "none"), r"none/result.h5 does not exist"),
         ((run_dir, run_dir, run_dir), "compare takes one scenario or two runs, got 3 paths"),
-        ((run_dir, run_dir, "--samples", 2), "--samples, --set and --cluster change a scenario"),
+        ((run_dir, run_dir, "--samples", 2), "--samples and --set change a scenario"),
     ):
         outcome = simcore("compare", *args, "--out", tmp_path / "both")
         assert outcome.code == 2
