@@ -36,7 +36,8 @@ def test_open_loop_equals_closed_loop_on_a_network() -> None:
         np.testing.assert_array_equal(ours["unit_fired"], theirs["unit_fired"])
         np.testing.assert_array_equal(ours["steps"], theirs["steps"])
         total = ours["unit_energy_j"].sum()
-        assert np.abs(ours["unit_energy_j"] - theirs["unit_energy_j"]).sum() < 2e-3 * total
+        # seen: 0.019, 0.028 and 0.011 % in the three layers
+        assert np.abs(ours["unit_energy_j"] - theirs["unit_energy_j"]).sum() < 0.9e-3 * total
 
 
 @pytest.mark.slow
@@ -48,8 +49,9 @@ def test_noise_is_measured_on_the_runs_own_rasters_and_the_cache_serves_the_seco
     assert first["noise"]["n_samples"] == 1
     for layer in first["layers"]:
         for view in ("cascade", "aligned"):
-            assert 0 <= layer[view]["energy"]["noise_pct"] < 0.5
+            assert 0 <= layer[view]["energy"]["noise_pct"] < 0.08  # seen: 0.016 to 0.025 %
             assert layer[view]["energy"]["noise_pct"] < layer[view]["energy"]["baseline_pct"]
+        assert 0 < layer["aligned"]["latency"]["noise_pct"] < 0.25  # seen: 0.04 to 0.085 %
     assert first["layers"][0]["aligned"]["event"]["noise_pct"] == 0
     assert first["layers"][0]["aligned"]["energy"]["noise_pct"] > 0
     again = compare_scenario(small(), "spice", "surrogate", tmp_path / "b")
