@@ -53,9 +53,7 @@ def run(
     n_finished = 0
     try:
         for first, batch in _batches(assembly):
-            network = assembly.architecture.network(batch)
-            network = rewire(network, batch) if rewire else network
-            check_network(network)
+            network = _network(assembly, batch, rewire)
             with closing_all(open_banks(scenario, network.layers, len(batch.samples))) as slots:
                 if writer is None:
                     provenance["layers"] = _layer_info(scenario, network, slots)
@@ -81,10 +79,17 @@ def run(
 def rehearse(scenario: Scenario) -> tuple[Layer, ...]:
     """Open all that a run needs, step nothing, and return the layers; raises what the run would raise."""
     assembly = assemble(scenario)
-    network = assembly.architecture.network(assembly.batch(0, 1))
-    check_network(network)
+    network = _network(assembly, assembly.batch(0, 1))
     with closing_all(open_banks(scenario, network.layers, 1)):
         return network.layers
+
+
+def _network(assembly: Assembly, batch: Batch, rewire: Rewire | None = None) -> Network:
+    """Return the checked network of a batch; raises ContractError for one that cannot be run."""
+    network = assembly.architecture.network(batch)
+    network = rewire(network, batch) if rewire else network
+    check_network(network)
+    return network
 
 
 class _Stopwatch:
