@@ -16,7 +16,7 @@ from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
 from simcore.bank import OpenLoop
 from simcore.engine import BankSlot, Engine
-from simcore.errors import SimcoreError
+from simcore.errors import ResultError, SimcoreError
 from simcore.ledger import Ledger
 from simcore.result import BatchResult, ResultWriter, RunResult
 from simcore.scenario import Scenario
@@ -221,6 +221,9 @@ def _provenance(scenario: Scenario) -> dict[str, Any]:
 def _finish(directory: Path) -> RunResult:
     result = RunResult(directory)
     text = json.dumps(result.summary(), indent=2, allow_nan=False)
-    (directory / "summary.json").write_text(text + "\n", encoding="utf-8")
-    result.layers().to_csv(directory / "layers.csv", index=False)
+    try:
+        (directory / "summary.json").write_text(text + "\n", encoding="utf-8")
+        result.layers().to_csv(directory / "layers.csv", index=False)
+    except OSError as error:
+        raise ResultError(f"cannot write into {directory}: {error}; {result.path} is whole") from error
     return result

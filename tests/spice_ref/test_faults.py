@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from spice_ref.queue import JobQueue, open_queue
 from spice_ref.record import record
 from spice_ref.stimuli import draw_raster
 from spice_ref.tasks import Point, Task
+from tests.full_disk import file_size_limit
 from tests.spice_ref.conftest import RC
 from tests.spice_ref.tasks import Announce, Die, LastValue, Sleep
 
@@ -181,17 +181,6 @@ def test_slow_caller_makes_no_job_hang(tmp_path: Path) -> None:
         for _ in queue.as_completed([Announce(marks[0], 0.0), Announce(marks[1], 0.3, deck="* 2")]):
             time.sleep(1.2)
     assert [len(mark.read_text().split()) for mark in marks] == [1, 1]
-
-
-@contextmanager
-def file_size_limit(n_bytes: int) -> Iterator[None]:
-    """A full disk: no file may become larger (Python ignores SIGXFSZ)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def replayed(spec: CircuitSpec, queue: JobQueue, runs: int = 3) -> list[bytes]:
