@@ -112,13 +112,13 @@ def compare_command(
     n_noise = (noise_samples or sys.maxsize) if noise or noise_samples else 0
     if len(target) > 2:
         raise UserError(f"compare takes one scenario or two runs, got {len(target)} paths")
-    if len(target) == 2 and (samples is not None or set_ or cluster):
-        raise UserError("--samples, --set and --cluster change a scenario, got two stored runs")
+    if len(target) == 2 and (samples is not None or set_):
+        raise UserError("--samples and --set change a scenario, got two stored runs")
     with _naming(target[0]), progress_bar() as show:
         if len(target) == 2:
             directory = out or Path("runs") / "compare"
-            first, second = (RunResult(path) for path in target)
-            comparison = compare(first, second, directory, noise_samples=n_noise, progress=show)
+            a, b = (RunResult(path) for path in target)
+            comparison = compare(a, b, directory, noise_samples=n_noise, cluster=cluster, progress=show)
         else:
             config = _scenario(target[0], samples, set_, cluster)
             directory = out or Path("runs") / f"{config.name}-compare"

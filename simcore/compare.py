@@ -82,7 +82,8 @@ def compare_scenario(
         rehearse(truth.tightened())
     first = run(truth, out / REFERENCE, trace=True, progress=progress(reference))
     second = run(judged, out / CANDIDATE, trace=True, progress=progress(candidate))
-    return compare(first, second, out, noise_samples=noise_samples, progress=progress)
+    cluster = scenario.backend.spice.get("cluster")
+    return compare(first, second, out, noise_samples=noise_samples, cluster=cluster, progress=progress)
 
 
 def compare(
@@ -91,6 +92,7 @@ def compare(
     out: Path | None = None,
     *,
     noise_samples: int = 0,
+    cluster: str | None = None,
     progress: Bars = _no_bars,
 ) -> Comparison:
     """Compare two stored, traced runs of the same samples and network.
@@ -101,14 +103,14 @@ def compare(
     `out` gets `comparison.json` and copies of runs that lie elsewhere, so that it stands on its own.
 
     The aligned view runs the candidate's settings once more, each layer on the input raster that the
-    reference's layer received. Raises ResultError if the runs do not fit together, ScenarioError where a
-    reference has no tighter accuracy.
+    reference's layer received. ngspice jobs run on the Dask scheduler at `cluster`, or on this machine,
+    wherever the stored runs were made. Raises ResultError if the runs do not fit together, ScenarioError
+    where a reference has no tighter accuracy.
     """
     _check_fit(reference, candidate)
-    if noise_samples:
-        _tightened(reference)
+    tight = _settings(reference, cluster).tightened() if noise_samples else None
     out = out or Path(tempfile.mkdtemp(prefix="simcore-"))
-    settings = parse_scenario(candidate.provenance["settings"], str(candidate.path))
+    settings = _settings(candidate, cluster)
     rasters = {name: reference.trace(name) for name in reference.layer_columns}
     aligned = run(
         settings, out / ALIGNED, trace=True, progress=progress("aligned"), rewire=replaying(rasters)
@@ -118,23 +120,27 @@ def compare(
     figures = _figures(reference, candidate, aligned)
     result = Comparison(reference, candidate, aligned, figures)
     result.save(out)
-    if noise_samples:
-        _add_noise(figures, _noise(reference.head(noise_samples), rasters, out / NOISE, progress))
+    if tight is not None:
+        _add_noise(figures, _noise(reference.head(noise_samples), tight, rasters, out / NOISE, progress))
         result.save(out)
     return result
 
 
-def _noise(reference: RunResult, rasters: dict[str, TraceRows], out: Path, progress: Bars) -> dict[str, Any]:
+def _settings(stored: RunResult, cluster: str | None) -> Scenario:
+    """Return what a run was made with, its ngspice jobs where they can run now."""
+    scenario = parse_scenario(stored.provenance["settings"], str(stored.path))
+    return scenario.with_options("spice", {"cluster": cluster})
+
+
+def _noise(
+    reference: RunResult, tight: Scenario, rasters: dict[str, TraceRows], out: Path, progress: Bars
+) -> dict[str, Any]:
     """Return the figures of a reference at tighter accuracy against itself."""
-    tight = _tightened(reference).model_copy(update={"samples": len(reference.samples)})
+    tight = tight.model_copy(update={"samples": len(reference.samples)})
     cascade = run(tight, out / "cascade", trace=True, progress=progress("noise, cascade"))
     rewire = replaying(rasters)
     aligned = run(tight, out / "aligned", trace=True, progress=progress("noise, aligned"), rewire=rewire)
     return _figures(reference, cascade, aligned)
-
-
-def _tightened(reference: RunResult) -> Scenario:
-    return parse_scenario(reference.provenance["settings"], str(reference.path)).tightened()
 
 
 def _add_noise(figures: dict[str, Any], noise: dict[str, Any]) -> None:

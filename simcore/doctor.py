@@ -1,9 +1,9 @@
 """`simcore doctor`: what is installed, what is missing, and the command that mends it."""
 
-import ctypes.util
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from simcore import registry
+from simcore.errors import RegistryError
 
 _PACKAGES = {
     "simpy": "", "numpy": "", "onnxruntime": "", "h5py": "", "scikit-learn": "", "plotly": "",
@@ -32,11 +33,14 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at packages, the ngspice library, data and plug-ins; never raises."""
+    """Look at packages, solvers, data and plug-ins; never raises.
+
+    A plug-in of the group `doctors` is a function that returns findings of its own.
+    """
     return [
         Finding("python", sys.version_info >= (3, 11), platform.python_version()),
         *(_package(name, extra) for name, extra in _PACKAGES.items()),
-        _ngspice(),
+        *_own_findings(),
         _mnist(),
         *(_plugins(group) for group in registry.GROUPS),
     ]
@@ -55,15 +59,12 @@ def _plugins(group: str) -> Finding:
     return Finding(group, bool(found), ", ".join(found), "" if found else "pip install -e .")
 
 
-def _ngspice() -> Finding:
-    named = os.environ.get("NGSPICE_LIBRARY_PATH")
-    found = named or ctypes.util.find_library("ngspice") or "libngspice.so.0"
-    try:
-        ctypes.CDLL(found)
-    except OSError as error:
-        remedy = "correct or unset NGSPICE_LIBRARY_PATH" if named else "apt-get install libngspice0"
-        return Finding("libngspice", False, str(error), remedy, optional=True)
-    return Finding("libngspice", True, found, optional=True)
+def _own_findings() -> Iterator[Finding]:
+    for name in registry.names("doctors"):
+        try:
+            yield from registry.load("doctors", name)()
+        except RegistryError as error:
+            yield Finding(name, False, "it cannot be loaded", str(error), optional=True)
 
 
 def _mnist() -> Finding:

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -165,8 +165,15 @@ def _card(named: str | None, folder: Path, override: str | None, base: Path) -> 
         return inlined((base / override).expanduser(), "device models")
     if named is None:
         return ""
-    beside = folder / named
-    return inlined(beside if beside.exists() else folder.parent.parent / "models" / named, "device models")
+    places = (place / named for place in _card_places(folder))
+    return inlined(next(filter(Path.is_file, places), folder / named), "device models")
+
+
+def _card_places(folder: Path) -> Iterator[Path]:
+    """Yield where a manifest's card may lie: beside it, else with the circuits that ship."""
+    for each in itertools.chain([folder], map(circuit_folder, registry.names("circuits"))):
+        yield each
+        yield each.parent.parent / "models"
 
 
 def inlined(path: Path, what: str, section: str | None = None, within: tuple[_Place, ...] = ()) -> str:

@@ -11,7 +11,6 @@ Layout: attributes `schema`, `spec` (JSON), `spec_hash`, `provenance` (JSON);
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from simcore.bank import Floats, Raster, RasterResult
+from simcore.disk_room import give_back, reserve
 from simcore.errors import DatasetError
 from simcore.spec import CircuitSpec, PortKind
 
@@ -31,8 +31,6 @@ SCHEMA = 1
 STEPS_CHUNK, RUNS_CHUNK = 1024, 256
 """Rows stored together. They are not compressed: a compressed chunk moves whenever a row is added, what lay
 there is overwritten, and a kill in between makes the file unreadable. It would save 25 to 45 %."""
-MARGIN_BYTES = 1 << 18
-"""Room kept free for HDF5's own records before each write."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 log = logging.getLogger("simcore.recording")
 
@@ -118,7 +116,7 @@ class Recording:
         """
         n = len(raster.duration_ps)
         try:
-            self._reserve((n // STEPS_CHUNK + 2) * self._chunk_bytes)
+            reserve(self._file, (n // STEPS_CHUNK + 2) * self._chunk_bytes)
             self._write(run, kind, raster, result, cpu_s)
         except (OSError, RuntimeError) as error:
             raise DatasetError(
@@ -148,16 +146,8 @@ class Recording:
     def close(self) -> None:
         """Close the file and give back what was reserved."""
         if self._file:
-            self._file.flush()
-            os.ftruncate(self._file.id.get_vfd_handle(), self._file.id.get_filesize())
+            give_back(self._file)
             self._file.close()
-
-    def _reserve(self, n_bytes: int) -> None:
-        """Have the disk set room aside, or raise OSError: HDF5 damages the file when it runs out of it."""
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(
-                self._file.id.get_vfd_handle(), self._file.id.get_filesize(), n_bytes + MARGIN_BYTES
-            )
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +178,7 @@ class Recording:
 
     def _create(self, spec: CircuitSpec, provenance: Mapping[str, Any]) -> None:
         try:
-            self._reserve(0)
+            reserve(self._file, 0)
         except OSError as error:
             raise DatasetError(f"cannot write to the recording {self._path}: {error}") from error
         n_in, n_param, n_state, n_out = (spec.width(kind) for kind in PortKind)

@@ -2,7 +2,8 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from simcore.bank import Floats
 from simcore.digital import COMPONENTS
+from simcore.disk_room import give_back, reserve
 from simcore.errors import ResultError
 from simcore.ledger import LayerTotals, StepKind, TraceRows
 from simcore.ranges import worst_in_words
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 FILE = "result.h5"
+CHUNK = 65536
+"""Values of a column that are stored together, at most."""
+RECORD_BYTES = 4096
+"""Room for HDF5's own records of a column; 2.8 kB were seen."""
 LEVEL = 0.9
 """Level of the prediction intervals that are shown."""
 _TOTALS = (
@@ -60,23 +66,53 @@ class ResultWriter:
         except OSError as error:
             raise ResultError(f"cannot write {self.path}: {error}") from error
         self._file.attrs["schema"] = SCHEMA
-        self.describe(provenance)
+        try:
+            self.describe(provenance)
+        except ResultError:
+            self.close()
+            raise
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
         """Store what made the run; called again when more is known."""
         text = json.dumps(dict(provenance))
-        group = self._file.require_group("provenance")
-        if "json" in group:
-            del group["json"]
-        group["json"] = text
-        self._file.flush()
+        with self._telling():
+            reserve(self._file, len(text))
+            group = self._file.require_group("provenance")
+            if "json" in group:
+                del group["json"]
+            group["json"] = text
+            self._file.flush()
 
     def append(self, batch: BatchResult) -> None:
-        """Add the samples of one batch and flush; raises ResultError where the disk takes no more."""
-        try:
+        """Add the samples of one batch and flush.
+
+        Raises ResultError where the disk takes no more; all batches before are kept.
+        """
+        with self._telling():
+            reserve(self._file, self._room(batch))
             self._append(batch)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, RuntimeError) as error:
             raise ResultError(f"cannot write {self.path}: {error}") from error
+
+    def _room(self, batch: BatchResult) -> int:
+        """Return the bytes that a batch takes at most: uncompressed, and each column moves its last chunk."""
+        columns = [batch.samples, batch.labels, batch.scores]
+        columns += [getattr(totals, name) for totals in batch.layers.values() for name in _TOTALS]
+        columns += [getattr(rows, name) for rows in batch.trace.values() for name in TraceRows.__slots__]
+        stored: list[int] = []
+
+        def add(_: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Dataset) and item.chunks:
+                stored.append(int(np.prod(item.chunks)) * item.dtype.itemsize)
+
+        self._file.visititems(add)
+        new = [min(values.nbytes, CHUNK * values.itemsize) for values in columns]
+        return sum(values.nbytes + RECORD_BYTES for values in columns) + 2 * max(sum(stored), sum(new))
 
     def _append(self, batch: BatchResult) -> None:
         results = self._file.require_group("results")
@@ -105,7 +141,9 @@ class ResultWriter:
 
     def close(self) -> None:
         """Close the file; without a finished batch nothing is left of it."""
-        self._file.close()
+        if self._file:
+            give_back(self._file)
+            self._file.close()
         self._partial.unlink(missing_ok=True)
 
 
@@ -260,7 +298,7 @@ def half_width_pct(layer: Mapping[str, Any], quantity: str, level: float = LEVEL
 
 def _append(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
     if name not in group:
-        chunk = (max(1, min(len(values), 65536 // max(1, int(np.prod(values.shape[1:]))))), *values.shape[1:])
+        chunk = (max(1, min(len(values), CHUNK // max(1, int(np.prod(values.shape[1:]))))), *values.shape[1:])
         group.create_dataset(
             name, data=values, maxshape=(None, *values.shape[1:]), chunks=chunk, compression="lzf"
         )  # fmt: skip

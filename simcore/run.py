@@ -17,7 +17,7 @@ from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
 from simcore.bank import OpenLoop
 from simcore.engine import BankSlot, Engine
-from simcore.errors import SimcoreError
+from simcore.errors import ResultError, SimcoreError
 from simcore.ledger import Ledger
 from simcore.result import BatchResult, ResultWriter, RunResult
 from simcore.scenario import Scenario
@@ -54,9 +54,7 @@ def run(
     n_finished = 0
     try:
         for first, batch in _batches(assembly):
-            network = assembly.architecture.network(batch)
-            network = rewire(network, batch) if rewire else network
-            check_network(network)
+            network = _network(assembly, batch, rewire)
             with closing_all(open_banks(scenario, network.layers, len(batch.samples))) as slots:
                 if writer is None:
                     provenance["layers"] = _layer_info(scenario, network, slots)
@@ -82,10 +80,17 @@ def run(
 def rehearse(scenario: Scenario) -> tuple[Layer, ...]:
     """Open all that a run needs, step nothing, and return the layers; raises what the run would raise."""
     assembly = assemble(scenario)
-    network = assembly.architecture.network(assembly.batch(0, 1))
-    check_network(network)
+    network = _network(assembly, assembly.batch(0, 1))
     with closing_all(open_banks(scenario, network.layers, 1)):
         return network.layers
+
+
+def _network(assembly: Assembly, batch: Batch, rewire: Rewire | None = None) -> Network:
+    """Return the checked network of a batch; raises ContractError for one that cannot be run."""
+    network = assembly.architecture.network(batch)
+    network = rewire(network, batch) if rewire else network
+    check_network(network)
+    return network
 
 
 class _Stopwatch:
@@ -228,6 +233,9 @@ def _provenance(scenario: Scenario) -> dict[str, Any]:
 def _finish(directory: Path) -> RunResult:
     result = RunResult(directory)
     text = json.dumps(result.summary(), indent=2, allow_nan=False)
-    (directory / "summary.json").write_text(text + "\n", encoding="utf-8")
-    result.layers().to_csv(directory / "layers.csv", index=False)
+    try:
+        (directory / "summary.json").write_text(text + "\n", encoding="utf-8")
+        result.layers().to_csv(directory / "layers.csv", index=False)
+    except OSError as error:
+        raise ResultError(f"cannot write into {directory}: {error}; {result.path} is whole") from error
     return result

@@ -20,6 +20,7 @@ from simcore.errors import CircuitError, ContractError, ScenarioError
 from simcore.manifest import explain
 from simcore.spec import CircuitSpec, PortKind, Record
 from spice_ref.deck import Decks, edges_ps
+from spice_ref.farm import TIMEOUT_S
 from spice_ref.measure import Measured, Probe
 from spice_ref.netlist import Element, held_nodes, read_elements
 from spice_ref.probe import standard_probe
@@ -35,7 +36,7 @@ class SpiceOptions(Record):
     """Solver preset of the circuit: std or gold."""
     workers: int = Field(default=0, ge=0)
     """Solver processes; 0 means all cores."""
-    timeout_s: float = Field(default=120.0, gt=0)
+    timeout_s: float = Field(default=TIMEOUT_S, gt=0)
     """Wall time that a solver job may take per 500 ns of simulated time, 500 ns at least."""
     failed_dir: str | None = None
     """Folder for decks of failed jobs; default is in the user cache."""

@@ -10,6 +10,7 @@ from simcore.schedule import scaled
 from simcore.spec import CircuitSpec, Detector, PortKind
 from spice_ref.bank import Bench, joined
 from spice_ref.deck import edges_ps
+from spice_ref.farm import TIMEOUT_S
 from spice_ref.measure import Measured, Probe, measure
 from spice_ref.netlist import SOURCES, Element, source_class
 from spice_ref.noise import Noise, noise_of
@@ -93,6 +94,7 @@ def check_circuit(
     accuracy: str = "std",
     noise: bool = False,
     cluster: str | None = None,
+    timeout_s: float = TIMEOUT_S,
     progress: Callable[[float], None] = lambda _: None,
 ) -> CheckReport:
     """Check a circuit on `runs` random rasters of each kind; `noise` measures the reference's own on them.
@@ -100,32 +102,17 @@ def check_circuit(
     Raises CircuitError where manifest and netlist do not fit, SolverError where ngspice fails; broken rules
     are the report's `problems`.
     """
+    drawn = [draw_raster(spec, run, steps, seed, kind) for kind in KINDS for run in range(runs)]
+    rasters = [raster for _, raster in drawn]
     share = 0.1 if noise else 0.95
-    with open_queue(workers, cluster=cluster) as queue:
+    with open_queue(workers, timeout_s, cluster) as queue:
         bench = Bench(spec, accuracy, queue)
         sources = tuple(element for element in bench.elements if element.kind in SOURCES)
-        probe = _probe(bench.probe, sources)
-        drawn = [draw_raster(spec, run, steps, seed, kind) for kind in KINDS for run in range(runs)]
-        found: list[_Run] = []
-        for place, trace, _ in bench.replay([raster for _, raster in drawn], probe):
-            found.append(_Run(*drawn[place], trace.measured))
-            progress(share * len(found) / len(drawn))
+        found = _replayed(bench, _probe(bench.probe, sources), drawn, scaled(progress, 0.0, share))
         shown = _shown(bench, drawn)
-        moved = (
-            noise_of(
-                spec, [raster for _, raster in drawn], queue, accuracy, scaled(progress, share, 1 - share)
-            )
-            if noise
-            else []
-        )
-        (point,) = bench.points(spec.default_params[None])
-    names = spec.columns(PortKind.STATE) + spec.columns(PortKind.OUTPUT)
-    nodes = (*bench.probe.states, *bench.probe.outputs)
-    reset = Table(
-        "Reset point at default parameters (V)",
-        ("node", "V"),
-        tuple((name, point[node]) for name, node in zip(names, nodes, strict=True)),
-    )
+        rest = scaled(progress, share, 1 - share)
+        moved = noise_of(spec, rasters, queue, accuracy, rest) if noise else []
+        reset = _reset(bench)
     energies, unpaid = _sources(spec, sources, found)
     rails, outside = _rails(found)
     events, sensitive = _events(bench.probe, found)
@@ -133,6 +120,24 @@ def check_circuit(
     unknown = [] if bench.probe.rails else ["no V element is classed 'supply': excursions were not counted"]
     problems = (*unpaid, *unknown, *outside, *sensitive, *behind)
     return CheckReport(spec.name, energies, rails, events, late, reset, shown, tuple(moved), problems)
+
+
+def _replayed(
+    bench: Bench, probe: Probe, drawn: Sequence[tuple[str, Raster]], progress: Callable[[float], None]
+) -> list[_Run]:
+    found: list[_Run] = []
+    for place, trace, _ in bench.replay([raster for _, raster in drawn], probe):
+        found.append(_Run(*drawn[place], trace.measured))
+        progress(len(found) / len(drawn))
+    return found
+
+
+def _reset(bench: Bench) -> Table:
+    (point,) = bench.points(bench.spec.default_params[None])
+    names = bench.spec.columns(PortKind.STATE) + bench.spec.columns(PortKind.OUTPUT)
+    nodes = (*bench.probe.states, *bench.probe.outputs)
+    rows = tuple((name, point[node]) for name, node in zip(names, nodes, strict=True))
+    return Table("Reset point at default parameters (V)", ("node", "V"), rows)
 
 
 def _shown(bench: Bench, drawn: Sequence[tuple[str, Raster]]) -> tuple[Shown, ...]:

@@ -11,6 +11,7 @@ from simcore.recording import default_path
 from simcore.spec import PortKind
 from simcore.terminal import console, progress_bar, table
 from simcore.units import percent
+from spice_ref.farm import TIMEOUT_S
 from spice_ref.until import record_until
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check and record circuits.")
@@ -18,6 +19,12 @@ app = typer.Typer(no_args_is_help=True, help="List, show, check and record circu
 WorkersOption = Annotated[int, typer.Option(help="Solver processes; 0: all cores.")]
 ClusterOption = Annotated[
     str | None, typer.Option(help="Dask scheduler that runs the jobs instead: tcp://HOST:8786.")
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that a solver job may take per 500 ns of simulated time, 500 ns at least.", min=0.001
+    ),
 ]
 CircuitArgument = Annotated[
     str,
@@ -69,6 +76,7 @@ def check_command(
     ] = False,
     workers: WorkersOption = 0,
     cluster: ClusterOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
     out: Annotated[Path | None, typer.Option(help="Folder of the page [runs/check-NAME].")] = None,
 ) -> None:
     """Run a circuit on ngspice, show its waveforms, and say whether it obeys the rules."""
@@ -79,7 +87,7 @@ def check_command(
     with progress_bar() as show:
         report = check_circuit(
             spec, seed=seed, runs=runs, steps=steps, noise=noise, workers=workers, cluster=cluster,
-            progress=show(f"check {spec.name}"),
+            timeout_s=timeout, progress=show(f"check {spec.name}"),
         )  # fmt: skip
     for part in (steps_table(report.shown), *tables(report)):
         terminal.show(
@@ -102,6 +110,7 @@ def record_command(
     seed: Annotated[int, typer.Option(help="Seed of the stimuli.")] = 1,
     workers: WorkersOption = 0,
     cluster: ClusterOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
     accuracy: Annotated[str, typer.Option(help="Solver preset: std or gold.")] = "std",
     kind: Annotated[str | None, typer.Option(help="One kind of stimulus instead of all in turn.")] = None,
     until: Annotated[
@@ -118,7 +127,8 @@ def record_command(
         with progress_bar() as show:
             record(
                 spec, path, runs=n_runs, steps=steps, seed=seed, workers=workers, cluster=cluster,
-                accuracy=accuracy, kind=kind, progress=show(f"record {spec.name}, {n_runs} runs"),
+                accuracy=accuracy, kind=kind, timeout_s=timeout,
+                progress=show(f"record {spec.name}, {n_runs} runs"),
             )  # fmt: skip
 
     if until:

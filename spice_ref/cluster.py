@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simcore.errors import SolverError, UserError
-from spice_ref.farm import RETRIES, Farm, Outcome
+from spice_ref.farm import RETRIES, TIMEOUT_S, Farm, Outcome
 from spice_ref.tasks import Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _here = threading.local()
 class DaskPool:
     """The jobs of one queue on a Dask scheduler."""
 
-    def __init__(self, address: str, timeout_s: float = 120.0) -> None:
+    def __init__(self, address: str, timeout_s: float = TIMEOUT_S) -> None:
         """Connect to the scheduler at `address`, such as `tcp://node1:8786`.
 
         Raises UserError without dask.distributed, SolverError where no scheduler or worker answers.

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,10 +22,12 @@ RETRIES = 2
 """How often a task whose worker crashed or hung is tried again in another one."""
 START_S = 120.0
 """How long a worker may take to load ngspice."""
-NOWHERE = "/nonexistent"
-"""Home of the solver processes."""
-TIMEOUT_PS = 500_000
-"""Simulated time that `timeout_s` covers; longer transients get proportionally more."""
+FOLDER = Path(__file__).with_name("solver_folder")
+"""Where solver processes start. ngspice reads the `.spiceinit` of its folder, else that of the user's home,
+which it takes from the password database and not from $HOME: the empty one here keeps both out."""
+TIMEOUT_S, TIMEOUT_PS = 120.0, 500_000
+"""Wall time that a job may take if nobody says otherwise, and the simulated time that it covers: longer
+transients get proportionally more."""
 
 Job = tuple[int, Task, int]
 """Place in the order, task, tries so far."""
@@ -49,7 +52,7 @@ class Outcome:
 class Farm:
     """Up to `workers` solver processes of this machine, started when there is work."""
 
-    def __init__(self, workers: int = 0, timeout_s: float = 120.0) -> None:
+    def __init__(self, workers: int = 0, timeout_s: float = TIMEOUT_S) -> None:
         """0 workers means all cores; `timeout_s` is the wall time of a job per 500 ns, 500 ns at least."""
         self._limit = workers or n_cores()
         self._timeout_s = timeout_s
@@ -168,13 +171,12 @@ class _Worker:
         ours, theirs = socket.socketpair()
         # OMP_THREAD_LIMIT counts when ngspice's OpenMP loads; without it a run takes up to 30 times longer.
         paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
-        # A .spiceinit in the current or home folder would change answers: neither has one.
-        environment = os.environ | {"OMP_THREAD_LIMIT": "1", "PYTHONPATH": paths, "HOME": NOWHERE}
+        environment = os.environ | {"OMP_THREAD_LIMIT": "1", "PYTHONPATH": paths}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "spice_ref.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=os.sep,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=FOLDER,
                 start_new_session=True,  # Ctrl-C reaches the farm, which stops its workers
             )  # fmt: skip
         self.pipe: Connection[Any, Answer] = Connection(ours.detach())

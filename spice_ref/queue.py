@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 from simcore.errors import FailedJob, SolverError
 from spice_ref.cache import Cache
 from spice_ref.cluster import DaskPool
-from spice_ref.farm import Farm, Outcome
+from spice_ref.farm import TIMEOUT_S, Farm, Outcome
 from spice_ref.tasks import Storable, Task
 
 HOPELESS = 8
@@ -123,7 +123,6 @@ class _Job:
         self._ready: deque[tuple[int, Any, float]] = deque()
         self._places: dict[bytes, list[int]] = {}
         self._sent: dict[int, tuple[bytes, Task]] = {}
-        self._n_sent = 0
         self._answers: dict[bytes, tuple[Any, float] | None] = {}
         self._failures: list[FailedJob] = []
         self._n_good = 0
@@ -138,7 +137,8 @@ class _Job:
         return len(self._failures) >= HOPELESS and not self._n_good
 
     def missing(self) -> Iterator[Task]:
-        """Yield the tasks that a pool must run; what is known already gets ready."""
+        """Yield the tasks that a pool must run, and counts from 0; what is known already gets ready."""
+        n_sent = 0
         for place, task in self._tasks:
             parts = (type(task).__name__, getattr(task, "reads", ""), task.deck)
             key = hashlib.sha256("\0".join(parts).encode()).digest()
@@ -154,8 +154,8 @@ class _Job:
                 self._queue.n_cached += 1
                 self._done(key, *stored)
                 continue
-            self._sent[self._n_sent] = key, task
-            self._n_sent += 1
+            self._sent[n_sent] = key, task
+            n_sent += 1
             yield task
             if self._is_hopeless:
                 return  # what is under way is still waited for: one success, and the others are sent too
@@ -202,7 +202,7 @@ class _Job:
 
 def open_queue(
     workers: int = 0,
-    timeout_s: float = 120.0,
+    timeout_s: float = TIMEOUT_S,
     cluster: str | None = None,
     cache: str = "auto",
     failed: Path | None = None,

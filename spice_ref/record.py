@@ -8,6 +8,7 @@ from simcore.errors import SolverError, UserError
 from simcore.recording import Recording
 from simcore.spec import CircuitSpec
 from spice_ref.bank import Bench, raster_result, with_latency
+from spice_ref.farm import TIMEOUT_S
 from spice_ref.queue import open_queue
 from spice_ref.stimuli import draw_raster
 
@@ -27,6 +28,7 @@ def record(
     kind: str | None = None,
     cluster: str | None = None,
     cache: str = "auto",
+    timeout_s: float = TIMEOUT_S,
     progress: Progress = lambda _: None,
 ) -> None:
     """Record runs 0..runs-1 into `out`; runs that the file already holds are skipped.
@@ -39,7 +41,7 @@ def record(
     """
     if runs < 1:
         raise UserError(f"recording of {spec.name}: at least one run is needed, got {runs}")
-    with open_queue(workers, cluster=cluster, cache=cache) as queue:
+    with open_queue(workers, timeout_s, cluster, cache) as queue:
         bench = Bench(spec, accuracy, queue)
         provenance = bench.provenance() | {"seed": seed, "steps": steps}
         with Recording(out, spec, provenance) as recording:

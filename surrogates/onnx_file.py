@@ -155,7 +155,7 @@ def _port_shape(port: Message) -> Shape:
 def _constant(constant: Message) -> Tensor:
     name, kind, dims = constant.get("name", ""), constant.get("data_type", 0), constant.get("dims", [])
     if kind not in ITEM_BYTES or len(dims) > MAX_AXES or any(not 0 <= size <= MAX_BYTES for size in dims):
-        raise ValueError(f"constant {name!r} of type {kind} and size {dims[:9]}, expected float32, float64 or int64")
+        raise ValueError(f"constant {name!r} of type {kind} and size {dims[:9]}, expected a float or int64")
     raw, expected = constant.get("raw_data", b""), ITEM_BYTES[kind]
     for size in dims:
         expected *= size

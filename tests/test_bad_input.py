@@ -188,14 +188,11 @@ OWN_ROW = "[circuits.crossbar_row]", '[circuits.crossbar_row]\npath = "crossbar_
 
 @pytest.fixture
 def own_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Copy the crossbar row and its card, and add a line to the netlist; failed decks go to a cache there."""
+    """Copy the crossbar row and add a line to the netlist; failed decks go to a cache there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def copy(line: str) -> None:
-        built_in = circuit_folder("crossbar_row")
-        folder = Path(shutil.copytree(built_in, tmp_path / "crossbar_row"))
-        for card in (built_in.parent.parent / "models").glob("*.pm"):
-            shutil.copy(card, folder)
+        folder = Path(shutil.copytree(circuit_folder("crossbar_row"), tmp_path / "crossbar_row"))
         netlist = folder / "crossbar_row.cir"
         netlist.write_text(netlist.read_text().replace(".ends", f"{line}\n.ends"))
 

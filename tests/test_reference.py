@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simcore import load_scenario, run
-from simcore.compare import compare_scenario
+from simcore.compare import compare, compare_scenario
 from simcore.errors import ScenarioError, UserError
 from simcore.waves import Choice, parse_choice, write_waves
 from tests.conftest import Outcome
@@ -36,7 +36,8 @@ def test_open_loop_equals_closed_loop_on_a_network() -> None:
         np.testing.assert_array_equal(ours["unit_fired"], theirs["unit_fired"])
         np.testing.assert_array_equal(ours["steps"], theirs["steps"])
         total = ours["unit_energy_j"].sum()
-        assert np.abs(ours["unit_energy_j"] - theirs["unit_energy_j"]).sum() < 2e-3 * total
+        # seen: 0.019, 0.028 and 0.011 % in the three layers
+        assert np.abs(ours["unit_energy_j"] - theirs["unit_energy_j"]).sum() < 0.9e-3 * total
 
 
 @pytest.mark.slow
@@ -48,8 +49,9 @@ def test_noise_is_measured_on_the_runs_own_rasters_and_the_cache_serves_the_seco
     assert first["noise"]["n_samples"] == 1
     for layer in first["layers"]:
         for view in ("cascade", "aligned"):
-            assert 0 <= layer[view]["energy"]["noise_pct"] < 0.5
+            assert 0 <= layer[view]["energy"]["noise_pct"] < 0.08  # seen: 0.016 to 0.025 %
             assert layer[view]["energy"]["noise_pct"] < layer[view]["energy"]["baseline_pct"]
+        assert 0 < layer["aligned"]["latency"]["noise_pct"] < 0.25  # seen: 0.04 to 0.085 %
     assert first["layers"][0]["aligned"]["event"]["noise_pct"] == 0
     assert first["layers"][0]["aligned"]["energy"]["noise_pct"] > 0
     again = compare_scenario(small(), "spice", "surrogate", tmp_path / "b")
@@ -62,6 +64,9 @@ def test_noise_is_measured_on_the_runs_own_rasters_and_the_cache_serves_the_seco
     assert [x["energy_j"] for x in stored["layers"]] == [x["energy_j"] for x in now["layers"]]
     assert provenance["solver_cpu_s"] > 1.0, "the solver seconds of the first run, not those of reading"
     assert again.figures["noise"] is None
+    again.reference.provenance["settings"]["backend"]["spice"]["cluster"] = "tcp://127.0.0.1:9"  # gone
+    third = compare(again.reference, again.candidate, tmp_path / "c", noise_samples=1)
+    assert third.figures["noise"] == first["noise"]
 
 
 def test_noise_needs_a_reference_with_a_tighter_accuracy(tmp_path: Path) -> None:

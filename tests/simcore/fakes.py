@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from simcore.architecture import Batch, Delivery, ImageSet, Layer, LayerOutput, Network, Options
 from simcore.bank import BankRequest, Floats, StepInput, StepResult
+from simcore.doctor import Finding
 from simcore.manifest import load_circuit
 from simcore.spec import CircuitSpec, PortKind
 
@@ -32,6 +33,9 @@ chain = tests.simcore.fakes:Chain
 [simcore.datasets]
 dots = tests.simcore.fakes:load_dots
 holey = tests.simcore.fakes:load_holey
+[simcore.doctors]
+abacus = tests.simcore.fakes:count_beads
+broken = tests.simcore.no_such_module:examine
 """
 
 DECAY = 0.5
@@ -315,3 +319,8 @@ class Chain:
             delay_periods=2 if levels else 1,
         )
         return Network((first, second), Count(len(batch.images), "second"), options.steps)
+
+
+def count_beads() -> list[Finding]:
+    """Say what is wrong with a plug-in's own parts."""
+    return [Finding("abacus", False, "two beads are lost", "buy new ones", optional=True)]

@@ -146,6 +146,22 @@ def test_stored_runs_are_compared_without_running_the_reference(
     assert opened == []
 
 
+@pytest.mark.parametrize("named", [None, "tcp://now:8786"])
+def test_cluster_of_a_stored_run_is_not_used(tmp_path: Path, named: str | None) -> None:
+    """It may be gone; the one that is named now counts."""
+    then = scenario_with().with_options("spice", {"cluster": "tcp://then:8786"})
+    first, second = (run(then, tmp_path / name, trace=True) for name in "ab")
+    comparison = compare(first, second, tmp_path / "out", cluster=named)
+    assert comparison.aligned.provenance["settings"]["backend"]["spice"]["cluster"] == named
+
+
+def test_cluster_of_a_scenario_serves_its_whole_comparison(tmp_path: Path) -> None:
+    scenario = scenario_with().with_options("spice", {"cluster": "tcp://now:8786"})
+    comparison = judge(scenario, "biased", tmp_path)
+    for result in (comparison.reference, comparison.candidate, comparison.aligned):
+        assert result.provenance["settings"]["backend"]["spice"]["cluster"] == "tcp://now:8786"
+
+
 def test_batches_do_not_change_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import import_module
 

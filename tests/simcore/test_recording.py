@@ -1,11 +1,8 @@
 """Data sets of bank steps: written, resumed after a kill, read back."""
 
-import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -15,6 +12,7 @@ import pytest
 from simcore.bank import Raster, RasterResult, StepResult
 from simcore.errors import DatasetError
 from simcore.recording import Recording, default_path, read_recording
+from tests.full_disk import file_size_limit
 from tests.simcore.fakes import follower, leaky
 
 SPEC = follower()
@@ -143,17 +141,6 @@ def test_kill_in_the_middle_of_an_append_loses_that_run_only(tmp_path: Path, n_t
     for mine, theirs in zip(read_recording(path)[1:], read_recording(whole)[1:], strict=True):
         for name in mine.__slots__:
             np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
-
-
-@contextmanager
-def file_size_limit(n_bytes: int) -> Iterator[None]:
-    """A full disk: no file may become larger (Python ignores SIGXFSZ)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_full_disk_is_told_and_the_runs_before_are_kept(tmp_path: Path) -> None:

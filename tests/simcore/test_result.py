@@ -1,7 +1,9 @@
 """Stored runs: written, grown, read back; damaged ones refused."""
 
+import errno
 import json
 from collections.abc import Callable
+from contextlib import closing, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from simcore import RunResult, run
 from simcore.digital import COMPONENTS
 from simcore.errors import ResultError, SolverError
 from simcore.result import ResultWriter
+from tests.full_disk import file_size_limit
 from tests.simcore import fakes
 from tests.simcore.conftest import scenario_with
 
@@ -222,18 +225,19 @@ def test_finished_samples_stay_when_a_later_batch_fails(
 def test_batch_that_was_cut_off_while_writing_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Ctrl-C while some columns have their rows and others have not."""
     whole = run(scenario_with(samples=2), tmp_path / "whole", trace=True)
     monkeypatch.setattr(run_module, "LANES", 2)
-    append, batches = ResultWriter.append, []
+    resize, calls = h5py.Dataset.resize, []
 
-    def stopped(self: ResultWriter, batch: Any) -> None:
-        batches.append(batch)
-        if len(batches) == 2:
-            batch.trace["second"] = None  # fails in the middle, as Ctrl-C would
-        append(self, batch)
+    def interrupted(data: h5py.Dataset, *args: object, **options: object) -> None:
+        calls.append(data)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+        resize(data, *args, **options)
 
-    monkeypatch.setattr(ResultWriter, "append", stopped)
-    with pytest.raises(AttributeError):
+    monkeypatch.setattr(h5py.Dataset, "resize", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         run(scenario_with(samples=4), tmp_path / "cut", trace=True)
     cut = RunResult(tmp_path / "cut")
     assert cut.samples.tolist() == [0, 1]
@@ -243,6 +247,64 @@ def test_batch_that_was_cut_off_while_writing_does_not_count(
             cut.layer_columns[name]["supply_j"], whole.layer_columns[name]["supply_j"]
         )
         np.testing.assert_array_equal(cut.trace(name).supply_j, whole.trace(name).supply_j)
+
+
+def test_full_disk_is_told_and_the_batches_before_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "LANES", 1)
+    append, batches = ResultWriter.append, []
+
+    def kept(self: ResultWriter, batch: Any) -> None:
+        batches.append(batch)
+        append(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResultWriter, "append", kept)
+        whole = run(scenario_with(samples=6), tmp_path / "whole", trace=True)
+    finished = []
+    for room in range(20_000, 1_000_000, 15_000):
+        folder = tmp_path / str(room)
+        finished.append(0)
+        with (
+            file_size_limit(room),
+            suppress(ResultError),
+            closing(ResultWriter(folder, whole.provenance)) as writer,
+        ):
+            for batch in batches:
+                writer.append(batch)
+                finished[-1] += 1
+        if finished[-1]:
+            result, truth = RunResult(folder), whole.head(finished[-1])
+            np.testing.assert_array_equal(result.scores, truth.scores)
+            for name in result.layer_columns:
+                np.testing.assert_array_equal(result.trace(name).supply_j, truth.trace(name).supply_j)
+        if finished[-1] == len(batches):
+            break
+    assert finished == sorted(finished)
+    assert (finished[0], finished[-1]) == (0, len(batches))
+    assert any(0 < n < len(batches) for n in finished), "in the middle of a run too"
+
+
+def test_full_disk_at_the_start_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        file_size_limit(1000),
+        pytest.raises(ResultError, match=r"cannot write .*result\.h5: .*File too large"),
+    ):
+        ResultWriter(tmp_path, {"layers": {}})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_at_the_end_is_told_and_the_run_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *args: object, **options: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ResultError, match=r"cannot write into .*No space left.*result\.h5 is whole"):
+        run(scenario_with(), tmp_path)
+    assert len(RunResult(tmp_path).samples) == 4
 
 
 def damage_bytes(path: Path) -> None:

@@ -72,3 +72,34 @@ class Sleep:
     def run(self, solver: Solver) -> int:
         time.sleep(self.seconds)
         return os.getpid()
+
+
+@dataclass(frozen=True, slots=True)
+class Endless:
+    """Write the process id into the FIFO `mark` and keep it open in a transient that never ends."""
+
+    mark: Path
+    deck: str = "* rc\nv1 a 0 sin(0 1 1g)\nr1 a b 1k\nc1 b 0 1p\n.save b\n.tran 1p 1\n.end"
+    label: str = "a task that never ends"
+    params: str = ""
+    duration_ps: int = 0
+
+    def run(self, solver: Solver) -> None:
+        with self.mark.open("w") as pipe:
+            pipe.write(f"{os.getpid()}\n")
+            pipe.flush()
+            solver.run(self.deck)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read a text file as the process sees it."""
+
+    path: Path
+    deck: str = "* a deck"
+    label: str = "a task that reads a file"
+    params: str = ""
+    duration_ps: int = 0
+
+    def run(self, solver: Solver) -> str:
+        return self.path.read_text()

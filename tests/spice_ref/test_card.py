@@ -1,12 +1,14 @@
 """The neuron on its own device card, frozen, and on another card that a scenario may name."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from simcore.bank import BankRequest, Floats, Raster, StepResult
+from simcore.errors import CircuitError
 from simcore.manifest import load_circuit
 from spice_ref.bank import open_bank
 from spice_ref.check import check_circuit
@@ -34,6 +36,26 @@ def drive(card: str | None, weights: Floats) -> StepResult:
         return bank.replay([raster])[0].steps
     finally:
         bank.close()
+
+
+def test_circuit_of_a_users_own_finds_a_card_that_ships(tmp_path: Path) -> None:
+    """The same text makes the same circuit; a card beside the manifest goes first."""
+    shipped = load_circuit("lif_neuron")
+    own = Path(shutil.copytree(shipped.folder, tmp_path / "lif_neuron"))
+    assert load_circuit(str(own)).device_models == shipped.device_models
+    assert load_circuit(str(own)).hash == shipped.hash
+    (own / "cmos45_lp.pm").write_text(".model nmos nmos level=1\n.model pmos pmos level=1\n")
+    other = load_circuit(str(own))
+    assert other.device_models.startswith(".model nmos nmos level=1")
+    assert other.hash != shipped.hash
+
+
+def test_card_that_is_nowhere_is_told_with_its_place_beside_the_manifest(tmp_path: Path) -> None:
+    own = Path(shutil.copytree(load_circuit("lif_neuron").folder, tmp_path / "lif_neuron"))
+    manifest = own / "circuit.toml"
+    manifest.write_text(manifest.read_text().replace("cmos45_lp.pm", "cmos46_lp.pm"))
+    with pytest.raises(CircuitError, match=f"cannot read the device models {own}/cmos46_lp.pm: .*No such"):
+        load_circuit(str(own))
 
 
 @pytest.mark.spice

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ from simcore.recording import read_recording
 from simcore.spec import CircuitSpec
 from spice_ref.bank import Bench, SpiceBank
 from spice_ref.cache import Cache, entries
-from spice_ref.farm import Farm, Outcome
-from spice_ref.queue import HOPELESS, JobQueue, open_queue
+from spice_ref.farm import Farm
+from spice_ref.queue import JobQueue, open_queue
 from spice_ref.record import record
 from spice_ref.stimuli import draw_raster
 from spice_ref.tasks import Point, Task
+from tests.full_disk import file_size_limit
 from tests.spice_ref.conftest import RC
 from tests.spice_ref.tasks import Announce, Die, LastValue, Sleep
 
@@ -167,53 +167,6 @@ def test_commands_that_break_a_deck_break_no_later_one(farm: Farm) -> None:
     assert queue.map(GOOD) == before
 
 
-class Hopeless:
-    """A pool where jobs whose deck says `bad` fail; remembers whether it was left properly."""
-
-    version = "39"
-    left = False
-
-    def as_completed(self, tasks: Iterable[Task]) -> Generator[Outcome]:
-        try:
-            for place, task in enumerate(tasks):
-                yield Outcome(place, 1.0, 0.5, "as always" if "bad" in task.deck else None)
-        finally:
-            self.left = True
-
-    def close(self) -> None: ...
-
-
-def test_failures_without_success_stop_the_queue(tmp_path: Path) -> None:
-    pool = Hopeless()
-    asked: list[int] = []
-
-    def tasks() -> Iterator[Task]:
-        for k in range(100):
-            asked.append(k)
-            yield LastValue(f"bad {k}", 0, "b")
-
-    message = rf"{HOPELESS} solver jobs failed, 0 were finished; the first: last value: as always; deck saved"
-    with pytest.raises(SolverError, match=message) as caught:
-        list(JobQueue(pool, failed=tmp_path).as_completed(tasks()))
-    assert len(caught.value.triage) == len(asked) == len(list(tmp_path.iterdir())) == HOPELESS
-    assert pool.left, "the workers are free though the error is still held"
-
-
-def test_one_success_lets_all_failures_be_told(tmp_path: Path) -> None:
-    tasks = [LastValue("good", 0, "b"), *(LastValue(f"bad {k}", 0, "b") for k in range(20))]
-    queue = JobQueue(Hopeless(), failed=tmp_path)
-    with pytest.raises(SolverError, match="20 solver jobs failed, 1 were finished; the first: ") as caught:
-        queue.map(tasks)
-    assert len(caught.value.triage) == 20
-    assert queue.cpu_s == pytest.approx(10.5)
-
-
-def test_deck_that_cannot_be_saved_is_told_so(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(SolverError, match=r"as always; deck not saved: .*file"):
-        JobQueue(Hopeless(), failed=tmp_path / "file" / "below").map([LastValue("bad", 0, "b")])
-
-
 def test_jobs_of_two_kinds_on_one_deck_are_two(farm: Farm) -> None:
     pid, answer = JobQueue(farm).map([Sleep(0.0), Die(Path(__file__))])
     assert isinstance(pid, int)
@@ -228,17 +181,6 @@ def test_slow_caller_makes_no_job_hang(tmp_path: Path) -> None:
         for _ in queue.as_completed([Announce(marks[0], 0.0), Announce(marks[1], 0.3, deck="* 2")]):
             time.sleep(1.2)
     assert [len(mark.read_text().split()) for mark in marks] == [1, 1]
-
-
-@contextmanager
-def file_size_limit(n_bytes: int) -> Iterator[None]:
-    """A full disk: no file may become larger (Python ignores SIGXFSZ)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def replayed(spec: CircuitSpec, queue: JobQueue, runs: int = 3) -> list[bytes]:

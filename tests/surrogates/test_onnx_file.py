@@ -201,7 +201,7 @@ CHANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "many axes": (lambda m: m.graph.initializer[0].dims.extend([1] * 9), "constant 'c0' of type 1"),
     "short": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 5), "48 bytes, expected 60"),
     "float64": (lambda m: setattr(m.graph.initializer[0], "data_type", 11), "of type 11"),
-    "vast nothing": (lambda m: m.graph.initializer[0].dims.extend([0, 2**62]), "expected float32 or int64"),
+    "vast nothing": (lambda m: m.graph.initializer[0].dims.extend([0, 2**62]), "expected a float or int64"),
     "too big": (lambda m: m.graph.initializer[0].dims.append(2**40), "expected"),
     "typed data": (_typed, "data outside raw_data in a constant"),
     "sparse": (_sparse, "a sparse constant"),
