@@ -46,7 +46,7 @@ def replayed(
     ]
     counts = {
         name: np.array([getattr(result, name) for result in results])
-        for name in ("out_of_range", "rail_excursions")
+        for name in ("out_of_range", "rail_excursions", "guarded")
     }
     return np.stack([result.reset_outputs for result in results]), answers, counts
 
