@@ -128,8 +128,8 @@ class RasterResult:
     """Steps with an input outside the declared range."""
     rail_excursions: int = 0
     """Nodes that left the rails, summed over steps."""
-    guarded: int = 0
-    """1 where ngspice answered because the bank had left its range."""
+    guarded: bool = False
+    """Whether ngspice answered because the bank had left its range."""
 
 
 @runtime_checkable

@@ -70,7 +70,7 @@ class GuardedBank:
                 self._solver = self._open(self._request)
             again = self._solver.replay([rasters[i] for i in flagged], scaled(progress, 0.5, 0.5))
             for place, result in zip(flagged, again, strict=True):
-                results[place] = replace(result, guarded=1)
+                results[place] = replace(result, guarded=True)
         progress(1.0)
         return results
 

@@ -46,8 +46,10 @@ def replayed(
     ]
     counts = {
         name: np.array([getattr(result, name) for result in results])
-        for name in ("out_of_range", "rail_excursions", "guarded")
+        for name in ("out_of_range", "rail_excursions")
     }
+    if any(result.guarded for result in results):
+        counts["guarded"] = np.array([int(result.guarded) for result in results])
     return np.stack([result.reset_outputs for result in results]), answers, counts
 
 
