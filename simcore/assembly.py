@@ -98,8 +98,9 @@ def open_banks(scenario: Scenario, layers: tuple[Layer, ...], n_lanes: int) -> l
             _all_effective(scenario, circuit, members)
             params = [np.tile(unit_params(scenario, layer, spec), (n_lanes, 1)) for layer in members]
             request = BankRequest(
-                spec, np.vstack(params), scenario.backend.options(backend), Path(scenario.base)
-            )
+                spec, np.vstack(params), scenario.backend.options(backend), Path(scenario.base),
+                solver=scenario.backend.spice,
+            )  # fmt: skip
             slots.append(BankSlot(registry.load("backends", backend)(request), tuple(members)))
         _same_period(slots)
     except BaseException:

@@ -62,6 +62,8 @@ class BankRequest:
     """The scenario's table for the back end, checked by the back end itself."""
     base: Path = Path()
     """Folder that relative paths in the options start from."""
+    solver: Mapping[str, Any] = field(default_factory=dict)
+    """The scenario's table for ngspice, for a back end that falls back on it."""
 
 
 @runtime_checkable
@@ -126,6 +128,8 @@ class RasterResult:
     """Steps with an input outside the declared range."""
     rail_excursions: int = 0
     """Nodes that left the rails, summed over steps."""
+    guarded: bool = False
+    """Whether ngspice answered because the bank had left its range."""
 
 
 @runtime_checkable

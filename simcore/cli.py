@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +13,13 @@ import typer
 
 from simcore import terminal
 from simcore.assembly import backend_of
+from simcore.audit import TRACED, Audit, Goal, audit, choose_pairs
 from simcore.compare import COMPARISON, Comparison, compare, compare_scenario, load_comparison
 from simcore.errors import UserError
 from simcore.result import RunResult
 from simcore.run import rehearse, run
 from simcore.scenario import Scenario, load_scenario
-from simcore.summary_tables import error_tables, layer_tables
+from simcore.summary_tables import audit_tables, error_tables, layer_tables
 from simcore.terminal import console, progress_bar
 from simcore.units import percent, si
 from simcore.waves import check_choices, parse_choice, write_waves
@@ -45,6 +47,19 @@ WavesOption = Annotated[
         help="With --trace: waveforms of units by ngspice, raw and VCD: hidden:0,5 or output:3@7.",
     ),
 ]
+AuditOption = Annotated[
+    bool, typer.Option("--audit", help="Replay a random share of the units on ngspice: how wrong is the run?")
+]
+AuditPairsOption = Annotated[
+    int | None, typer.Option(help="Audit: pairs of sample and unit to replay at most [64].", min=1)
+]
+AuditCiOption = Annotated[
+    str | None,
+    typer.Option(metavar="PERCENT", help="Audit until the energy of the run is known to +-1%, say."),
+]
+AuditMinutesOption = Annotated[
+    float | None, typer.Option(help="Audit for so many minutes at most; a round is finished.", min=0.0)
+]
 OutOption = Annotated[Path | None, typer.Option(help="Directory for the results [runs/NAME-...].")]
 
 
@@ -59,12 +74,20 @@ def run_command(
     out: OutOption = None,
     trace: Annotated[bool, typer.Option("--trace", help="Keep every event row.")] = False,
     waves: WavesOption = None,
+    audit_: AuditOption = False,
+    audit_pairs: AuditPairsOption = None,
+    audit_ci: AuditCiOption = None,
+    audit_minutes: AuditMinutesOption = None,
+    guard: Annotated[
+        bool, typer.Option("--guard", help="Replay units that leave the surrogate's range on ngspice.")
+    ] = False,
     cluster: ClusterOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and stop.")] = False,
 ) -> None:
     """Run a scenario and report energy and latency per layer."""
     config = _scenario(scenario, samples, set_, cluster)
     config = config.with_backend(backend) if backend else config
+    config = _guarded(config) if guard else config
     chosen = [parse_choice(text) for text in waves or ()]
     if dry_run:
         with _naming(scenario):
@@ -72,16 +95,21 @@ def run_command(
         return
     if chosen and not trace:
         raise UserError("--waves needs --trace: waveforms are drawn from the traced inputs")
+    goal = Goal(audit_pairs, _percentage(audit_ci), audit_minutes)
+    is_audited = audit_ or goal != Goal()
     directory = out or Path("runs") / f"{config.name}-{config.backend.default}"
     with _naming(scenario), progress_bar() as show:
         if chosen:
             samples_run = range(config.dataset.start, config.dataset.start + config.samples)
             check_choices(chosen, rehearse(config), samples_run)
-        result = run(
-            config, directory, trace=trace, progress=show(f"{config.name} on {config.backend.default}")
-        )
+        pairs = choose_pairs(config, max(TRACED, audit_pairs or 0)) if is_audited else False
+        bar = show(f"{config.name} on {config.backend.default}")
+        result = run(config, directory, trace=trace or pairs, progress=bar)
         drawn = write_waves(result, chosen, directory, show("waveforms")) if chosen else []
+        found = audit(result, **asdict(goal), progress=show("audit on ngspice")) if is_audited else None
     _show_run(result)
+    if found:
+        _show_audit(found)
     for path in drawn:
         console.print(f"waveform: {path}")
     _report(result, directory)
@@ -180,6 +208,23 @@ def _dry_run(config: Scenario) -> None:
     terminal.show(terminal.table(f"{config.name}: {config.samples} samples, nothing run", columns, rows))
 
 
+def _guarded(config: Scenario) -> Scenario:
+    backends = {config.backend.default, *(layer.backend for layer in config.layers.values())}
+    if "surrogate" not in backends:
+        raise UserError(f"--guard watches the back end 'surrogate', which no layer of {config.name} has")
+    return config.with_options("surrogate", {"guard": True})
+
+
+def _percentage(text: str | None) -> float | None:
+    """Read `1%`, `1 %` or `1`."""
+    if text is None:
+        return None
+    try:
+        return float(text.strip().removesuffix("%"))
+    except ValueError as error:
+        raise UserError(f"--audit-ci {text}: expected a percentage, such as 1%") from error
+
+
 def _show_run(result: RunResult) -> None:
     summary = result.summary()
     terminal.show(*layer_tables([summary], [result.outside()]))
@@ -187,6 +232,17 @@ def _show_run(result: RunResult) -> None:
         f"{summary['n_samples']} samples, accuracy {percent(100 * summary['accuracy'])}\n"
         f"per sample energy {si(summary['energy_j'], 'J')}, latency {si(summary['latency_s'], 's')}\n"
         f"{summary['wall_s']:.1f} s wall, {summary['cpu_s']:.1f} s CPU"
+    )
+
+
+def _show_audit(found: Audit) -> None:
+    figures = found.figures
+    terminal.show(*audit_tables(figures))
+    why = {"ci": "the interval is narrow enough", "minutes": "the time is used up", "all": "these are all"}
+    console.print(
+        f"audit: {figures['n_pairs']} of {figures['n_population']} pairs replayed on ngspice"
+        f"{'' if figures['reached'] == 'pairs' else ': ' + why[figures['reached']]}; "
+        f"{figures['wall_s']:.1f} s wall, {figures['solver_cpu_s']:.1f} s CPU of the solver"
     )
 
 

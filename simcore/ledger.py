@@ -14,6 +14,9 @@ from simcore.digital import COMPONENTS
 from simcore.errors import ContractError
 from simcore.idle import Call
 
+Masks = Mapping[str, NDArray[np.bool_]]
+"""Layer -> (n_lanes, n_units), True for units whose rows are kept."""
+
 
 class StepKind(IntEnum):
     """What a step was, derived from its request and result."""
@@ -106,7 +109,8 @@ class LayerTotals:
 class Ledger:
     """Adds up what the banks report."""
 
-    def __init__(self, layer_sizes: Mapping[str, int], n_lanes: int, trace: bool = False) -> None:
+    def __init__(self, layer_sizes: Mapping[str, int], n_lanes: int, trace: bool | Masks = False) -> None:
+        """`trace`: keep the rows of all units, or of those of masks (n_lanes, n_units) by layer."""
         self._sizes = layer_sizes
         self._n_lanes = n_lanes
         cells = (len(layer_sizes), n_lanes, len(StepKind))
@@ -121,7 +125,12 @@ class Ledger:
             name: np.zeros((n_lanes, size), dtype=np.int64) for name, size in layer_sizes.items()
         }
         self._digital: dict[str, dict[str, Floats]] = {name: defaultdict(self._zeros) for name in layer_sizes}
-        self._trace: dict[str, list[TraceRows]] | None = {name: [] for name in layer_sizes} if trace else None
+        self._trace: dict[str, list[TraceRows]] = {name: [] for name in layer_sizes}
+        self._kept: Masks = {}
+        if isinstance(trace, Mapping):
+            self._kept = trace
+        elif trace:
+            self._kept = {name: np.ones((n_lanes, size), np.bool_) for name, size in layer_sizes.items()}
 
     def record(self, at: Address, call: Call, result: StepResult, period_ps: int) -> None:
         """Add one answered bank call; `at` has one entry per row."""
@@ -146,8 +155,9 @@ class Ledger:
                 units = (at.lane[rows], at.unit[rows])
                 np.add.at(self._unit_energy[name], units, (result.supply_j + result.input_j)[rows])
                 np.add.at(self._unit_fired[name], units, in_time[rows])
-                if self._trace is not None:
-                    self._trace[name].append(_rows(at, call, result, period_ps).take(rows))
+                kept = rows[self._kept[name][units]] if name in self._kept else rows[:0]
+                if len(kept):
+                    self._trace[name].append(_rows(at, call, result, period_ps).take(kept))
 
     def digital(self, actions: Mapping[tuple[str, str], Floats]) -> None:
         """Add digital actions, keyed by (layer that pays, component), each (n_lanes,)."""
@@ -181,8 +191,7 @@ class Ledger:
 
     def trace(self) -> dict[str, TraceRows]:
         """Return the rows of every layer that has any; empty unless traced."""
-        blocks = self._trace or {}
-        return {name: TraceRows.concatenate(parts) for name, parts in blocks.items() if parts}
+        return {name: TraceRows.concatenate(parts) for name, parts in self._trace.items() if parts}
 
     def _zeros(self) -> Floats:
         return np.zeros(self._n_lanes)

@@ -31,6 +31,8 @@ SCHEMA = 1
 STEPS_CHUNK, RUNS_CHUNK = 1024, 256
 """Rows stored together. They are not compressed: a compressed chunk moves whenever a row is added, what lay
 there is overwritten, and a kill in between makes the file unreadable. It would save 25 to 45 %."""
+RANDOM = "random stimuli"
+"""Source of recordings that name none."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 log = logging.getLogger("simcore.recording")
 
@@ -159,8 +161,8 @@ class Recording:
 
     def _same_settings(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Refuse to mix runs of other settings into a file."""
-        stored = json.loads(self._file.attrs["provenance"])
-        for key in ("seed", "steps", "accuracy", "preset", "solver"):
+        stored = {"source": RANDOM, **json.loads(self._file.attrs["provenance"])}
+        for key in ("source", "seed", "steps", "accuracy", "preset", "solver"):
             if key in stored and key in provenance and stored[key] != provenance[key]:
                 self._file.close()
                 raise DatasetError(

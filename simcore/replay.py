@@ -48,6 +48,8 @@ def replayed(
         name: np.array([getattr(result, name) for result in results])
         for name in ("out_of_range", "rail_excursions")
     }
+    if any(result.guarded for result in results):
+        counts["guarded"] = np.array([int(result.guarded) for result in results])
     return np.stack([result.reset_outputs for result in results]), answers, counts
 
 

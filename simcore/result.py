@@ -31,6 +31,9 @@ RECORD_BYTES = 4096
 """Room for HDF5's own records of a column; 2.8 kB were seen."""
 LEVEL = 0.9
 """Level of the prediction intervals that are shown."""
+WHOLE, CHOSEN = "trace", "chosen_trace"
+"""Groups of the rows of all units, and of units that were chosen before the run."""
+COUNTERS = ("out_of_range", "rail_excursions", "guarded")
 _TOTALS = (
     "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "timed", "last_event_s",
     "unit_energy_j", "unit_fired",
@@ -49,6 +52,8 @@ class BatchResult:
     counters: Mapping[str, Mapping[str, NDArray[np.int64]]]
     """layer -> counter -> (n_lanes,)"""
     trace: Mapping[str, TraceRows]
+    is_whole: bool = True
+    """Whether the trace holds all units, or only chosen ones."""
 
 
 class ResultWriter:
@@ -124,10 +129,10 @@ class ResultWriter:
                 _append(layer, column, getattr(totals, column))
             zeros = np.zeros(len(batch.samples))
             _append(layer, "actions", np.stack([totals.digital.get(c, zeros) for c in COMPONENTS], axis=1))
-            for counter in ("out_of_range", "rail_excursions"):
+            for counter in COUNTERS:
                 _append(layer, counter, batch.counters[name].get(counter, zeros.astype(np.int64)))
         for name, rows in batch.trace.items():
-            group = self._file.require_group(f"trace/{name}")
+            group = self._file.require_group(f"{WHOLE if batch.is_whole else CHOSEN}/{name}")
             for column in TraceRows.__slots__:
                 values = getattr(rows, column)
                 _append(group, column, batch.samples[values] if column == "lane" else values)
@@ -135,7 +140,7 @@ class ResultWriter:
         _append(results, "sample", batch.samples)
         self._file.flush()
         if self._partial.exists():
-            for stale in ("summary.json", "layers.csv", "report.html"):
+            for stale in ("summary.json", "layers.csv", "report.html", "audit.json"):
                 (self.path.parent / stale).unlink(missing_ok=True)
             self._partial.replace(self.path)
 
@@ -171,7 +176,7 @@ class RunResult:
                     name: {column: data[:n] for column, data in results[f"layers/{name}"].items()}
                     for name in self.provenance["layers"]
                 }
-                self.is_traced = "trace" in file
+                self.is_traced = WHOLE in file
         except (OSError, KeyError, json.JSONDecodeError) as error:
             raise ResultError(f"{self.path}: damaged or unfinished run: {error}") from error
 
@@ -197,13 +202,19 @@ class RunResult:
 
     def trace(self, layer: str) -> TraceRows:
         """Return the rows of a layer, `lane` holding the sample; raises ResultError if not traced."""
-        try:
-            with h5py.File(self.path) as file:
-                group = file[f"trace/{layer}"]
-                rows = TraceRows(*(group[column][: group.attrs["n"]] for column in TraceRows.__slots__))
-                return rows.take(np.isin(rows.lane, self.samples))
-        except KeyError as error:
-            raise ResultError(f"{self.path}: layer {layer} was not traced; run again with --trace") from error
+        return self._rows(layer, (WHOLE,), "run again with --trace")
+
+    def chosen_trace(self, layer: str) -> TraceRows:
+        """Return the rows of a layer's traced units, if only chosen ones are there; raises ResultError."""
+        return self._rows(layer, (WHOLE, CHOSEN), "run again with --trace or --audit")
+
+    def _rows(self, layer: str, groups: tuple[str, ...], remedy: str) -> TraceRows:
+        with h5py.File(self.path) as file:
+            found = [file[f"{group}/{layer}"] for group in groups if f"{group}/{layer}" in file]
+            if not found:
+                raise ResultError(f"{self.path}: layer {layer} was not traced; {remedy}")
+            rows = TraceRows(*(found[0][name][: found[0].attrs["n"]] for name in TraceRows.__slots__))
+            return rows.take(np.isin(rows.lane, self.samples))
 
     def layers(self) -> "pd.DataFrame":
         """Return one row per layer: means per sample, the columns of `layers.csv`."""
@@ -280,6 +291,7 @@ class RunResult:
             "events_late": float(columns["late"].mean()),
             "out_of_range": float(columns["out_of_range"].mean()),
             "rail_excursions": float(columns["rail_excursions"].mean()),
+            "guarded": float(columns["guarded"].mean()) if "guarded" in columns else 0.0,
         }
 
 

@@ -5,20 +5,24 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simcore import ranges
 from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
 from simcore.bank import OpenLoop
 from simcore.engine import BankSlot, Engine
-from simcore.errors import ResultError, SimcoreError
-from simcore.ledger import Ledger
+from simcore.errors import ResultError, ScenarioError, SimcoreError
+from simcore.guard import GuardedBank
+from simcore.ledger import Ledger, Masks
 from simcore.result import BatchResult, ResultWriter, RunResult
 from simcore.scenario import Scenario
 from simcore.schedule import has_feedback, in_order, lock_step, run_ahead, scaled
@@ -27,6 +31,9 @@ Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0..1."""
 Rewire = Callable[[Network, Batch], Network]
 """Replaces the network of a batch, as the aligned view of a comparison does."""
+
+Chosen = Mapping[str, NDArray[np.int64]]
+"""Layer -> (n, 2): samples (index in the data set) and units whose rows are kept."""
 
 SPICE_LANES = 8
 """Samples per engine run where ngspice answers: few, so that a failure loses little."""
@@ -37,12 +44,13 @@ def run(
     scenario: Scenario,
     out: Path | None = None,
     *,
-    trace: bool = False,
+    trace: bool | Chosen = False,
     progress: Progress = lambda _: None,
     rewire: Rewire | None = None,
 ) -> RunResult:
     """Run a scenario and return its result; `out` gets `result.h5`, `summary.json` and `layers.csv`.
 
+    `trace` keeps the rows of all units, or of some pairs of sample and unit, such as an audit chooses.
     Raises a UserError before anything runs if the scenario is wrong, a SolverError if ngspice fails; the
     samples finished before that stay in the file.
     """
@@ -81,7 +89,8 @@ def rehearse(scenario: Scenario) -> tuple[Layer, ...]:
     """Open all that a run needs, step nothing, and return the layers; raises what the run would raise."""
     assembly = assemble(scenario)
     network = _network(assembly, assembly.batch(0, 1))
-    with closing_all(open_banks(scenario, network.layers, 1)):
+    with closing_all(open_banks(scenario, network.layers, 1)) as slots:
+        _runs_ahead(scenario, network, slots)
         return network.layers
 
 
@@ -142,12 +151,14 @@ def _run_batch(
     batch: Batch,
     slots: list[BankSlot],
     scenario: Scenario,
-    trace: bool,
+    trace: bool | Chosen,
     progress: Progress,
 ) -> BatchResult:
     n_lanes = len(batch.samples)
     order = [layer.name for layer in network.layers]
-    ledger = Ledger({layer.name: layer.n_units for layer in network.layers}, n_lanes, trace)
+    sizes = {layer.name: layer.n_units for layer in network.layers}
+    kept = trace if isinstance(trace, bool) else _masks(trace, sizes, batch.samples)
+    ledger = Ledger(sizes, n_lanes, kept)
     ahead = _runs_ahead(scenario, network, slots)
     engine = Engine(slots, order, n_lanes, ledger, scenario.merge_idle, by_layer=ahead)
     if ahead:
@@ -163,11 +174,31 @@ def _run_batch(
         layers=ledger.totals(),
         counters=engine.counters(),
         trace=ledger.trace(),
+        is_whole=isinstance(trace, bool),
     )
+
+
+def _masks(pairs: Chosen, sizes: Mapping[str, int], samples: NDArray[np.int64]) -> Masks:
+    """Return which units of a batch are among the pairs."""
+    masks = {}
+    for layer, chosen in pairs.items():
+        mask = np.zeros((len(samples), sizes[layer]), np.bool_)
+        here = chosen[np.isin(chosen[:, 0], samples)]
+        mask[np.searchsorted(samples, here[:, 0]), here[:, 1]] = True
+        masks[layer] = mask
+    return masks
 
 
 def _runs_ahead(scenario: Scenario, network: Network, slots: list[BankSlot]) -> bool:
     """Decide for a schedule; raises ScenarioError where the scenario asks for one that cannot be."""
+    if any(isinstance(slot.bank, GuardedBank) for slot in slots):
+        if scenario.schedule == "lock_step":
+            raise ScenarioError(
+                f"{scenario.name}: the guard replays whole inputs of units; it needs schedule = 'run_ahead' "
+                "or 'auto', got 'lock_step'"
+            )
+        in_order(network, remedy="go without the guard, which needs it")
+        return True
     if scenario.schedule == "auto":
         return any(isinstance(slot.bank, OpenLoop) for slot in slots) and not has_feedback(network)
     if scenario.schedule == "run_ahead":

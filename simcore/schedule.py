@@ -103,7 +103,7 @@ def scaled(progress: Callable[[float], None], start: float, share: float) -> Cal
     return lambda done: progress(start + share * done)
 
 
-def in_order(network: Network) -> list[Layer]:
+def in_order(network: Network, remedy: str = "use schedule = 'lock_step'") -> list[Layer]:
     """Return the layers, each behind those that it reads; raises ScenarioError where they form a loop."""
     layers = {layer.name: layer for layer in network.layers}
     try:
@@ -113,7 +113,7 @@ def in_order(network: Network) -> list[Layer]:
         loop = " -> ".join(reversed(error.args[1]))
         raise ScenarioError(
             f"schedule 'run_ahead' needs a network without feedback, but its layers form a loop: {loop}; "
-            "use schedule = 'lock_step'"
+            f"{remedy}"
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from simcore import terminal
+from simcore.report.audit_table import audit_table
 from simcore.report.errors_table import verdict
 from simcore.units import number, percent, si
 
@@ -45,6 +46,7 @@ _QUANTITIES: dict[str, tuple[str, Style]] = {
     "out_of_range": ("out of range", number),
     "outside": ("  of all steps", lambda text: text or "0 %"),
     "rail_excursions": ("beyond rails", number),
+    "guarded": ("units guarded", number),
 }
 """Key in `summary.json`, or `outside` -> row label and how it is shown; energy = supply + input + digital."""
 _OPTIONAL = ("energy_interval_pct", "latency_interval_pct", "outside")
@@ -111,6 +113,16 @@ def error_tables(figures: Mapping[str, Any]) -> list[Table]:
     ]
     title = f"errors of {figures['candidate']} against {figures['reference']}, aligned unless cascade"
     return _broken(title, list(_ERRORS.values()), groups)
+
+
+def audit_tables(figures: Mapping[str, Any]) -> list[Table]:
+    """Return the errors that an audit found, from the content of `audit.json`."""
+    whole = audit_table(figures)
+    cells = [[" ".join([cell.text, *cell.notes]) for cell in row.cells] for row in whole.rows]
+    labels, *columns = zip(*cells, strict=True)
+    names = [heading.text for heading in whole.headings[1:]]
+    groups = [[_Column(name, column)] for name, column in zip(names, columns, strict=True)]
+    return _broken(whole.title, labels, groups)
 
 
 def _errors(layer: str, figures: Sequence[Any]) -> list[_Column]:

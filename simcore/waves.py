@@ -9,12 +9,9 @@ import numpy as np
 
 from simcore import registry
 from simcore.architecture import Layer
-from simcore.assembly import assemble, circuit_of, unit_params
-from simcore.bank import Floats, Raster
 from simcore.errors import UserError
-from simcore.ledger import TraceRows
+from simcore.rasters import Recorded
 from simcore.result import RunResult
-from simcore.scenario import Scenario, parse_scenario
 
 FOLDER = "waves"
 SOLVER = "spice"
@@ -50,13 +47,11 @@ def write_waves(
     Whatever back end ran: each unit's recorded inputs are driven into one ngspice transient, so that the
     waveforms of a surrogate run show what the circuit would have done. Raises UserError for unknown names.
     """
-    scenario = parse_scenario(result.provenance["settings"], str(result.path))
-    assembly = assemble(scenario)
-    layers = {layer.name: layer for layer in assembly.architecture.network(assembly.batch(0, 1)).layers}
+    recorded = Recorded(result)
     written: list[Path] = []
     for done, choice in enumerate(choices):
-        layer = _layer(choice, layers, result.samples.tolist())
-        written += _write(result, scenario, choice, layer, directory / FOLDER)
+        _layer(choice, recorded.layers, result.samples.tolist())
+        written += _write(recorded, choice, directory / FOLDER)
         progress((done + 1) / len(choices))
     return written
 
@@ -80,23 +75,14 @@ def _layer(choice: Choice, layers: Mapping[str, Layer], samples: Collection[int]
     return layer
 
 
-def _write(result: RunResult, scenario: Scenario, choice: Choice, layer: Layer, folder: Path) -> list[Path]:
-    spec = circuit_of(scenario, layer.circuit)
-    params = unit_params(scenario, layer, spec)
-    sample = int(result.samples[0]) if choice.sample is None else choice.sample
-    rows = result.trace(layer.name)
-    rasters = {
-        f"{layer.name}-{unit}-sample-{sample}": raster_of(
-            rows.take((rows.lane == sample) & (rows.unit == unit)), params[unit], spec.period_ps
-        )
-        for unit in choice.units
-    }
+def _write(recorded: Recorded, choice: Choice, folder: Path) -> list[Path]:
+    sample = int(recorded.result.samples[0]) if choice.sample is None else choice.sample
+    names = [f"{choice.layer}-{unit}-sample-{sample}" for unit in choice.units]
+    pairs = np.array([[sample, unit] for unit in choice.units])
+    rasters = dict(zip(names, recorded.rasters(choice.layer, pairs), strict=True))
     draw = registry.load("waveforms", SOLVER)
-    written: list[Path] = draw(spec, rasters, folder, scenario.backend.options(SOLVER), Path(scenario.base))
+    scenario = recorded.scenario
+    written: list[Path] = draw(
+        recorded.spec(choice.layer), rasters, folder, scenario.backend.options(SOLVER), Path(scenario.base)
+    )
     return written
-
-
-def raster_of(rows: TraceRows, params: Floats, period_ps: int) -> Raster:
-    """Return the whole input of one unit, from its traced rows."""
-    rows = rows.take(np.argsort(rows.step, kind="stable"))
-    return Raster(params, rows.periods * period_ps, rows.inputs, rows.idle)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from simcore import registry, terminal
+from simcore.errors import UserError
 from simcore.manifest import load_circuit, named_circuit
 from simcore.recording import default_path
 from simcore.spec import PortKind
@@ -13,6 +14,9 @@ from simcore.terminal import console, progress_bar, table
 from simcore.units import percent
 from spice_ref.farm import TIMEOUT_S
 from spice_ref.until import record_until
+
+STEPS = 100
+"""Steps of a random run."""
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check and record circuits.")
 
@@ -106,7 +110,9 @@ def check_command(
 def record_command(
     circuit: CircuitArgument,
     runs: Annotated[int, typer.Option(help="Number of runs.")] = 2000,
-    steps: Annotated[int, typer.Option(help="Steps of each run; idle gaps are merged ones.")] = 100,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of each run; idle gaps are merged ones [100].", min=1)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the stimuli.")] = 1,
     workers: WorkersOption = 0,
     cluster: ClusterOption = None,
@@ -116,9 +122,15 @@ def record_command(
     until: Annotated[
         bool, typer.Option("--until", help="Stop before --runs, when more data make a surrogate no better.")
     ] = False,
+    from_: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="RUN_DIR", help="Record what the units of traced runs received."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Data set [data/recordings/NAME.h5].")] = None,
 ) -> None:
-    """Record random and network-like stimuli into a data set; started again, it goes on where it stopped."""
+    """Record stimuli into a data set, random ones or what networks sent; it goes on where it was stopped."""
+    if from_ and (steps is not None or kind is not None):
+        raise UserError("--steps and --kind shape random stimuli; with --from the runs decide")
     record = registry.load("recorders", "spice")
     spec = named_circuit(circuit)
     path = out or default_path(spec)
@@ -126,8 +138,8 @@ def record_command(
     def extend(n_runs: int) -> None:
         with progress_bar() as show:
             record(
-                spec, path, runs=n_runs, steps=steps, seed=seed, workers=workers, cluster=cluster,
-                accuracy=accuracy, kind=kind, timeout_s=timeout,
+                spec, path, runs=n_runs, steps=steps or STEPS, seed=seed, workers=workers, cluster=cluster,
+                accuracy=accuracy, kind=kind, timeout_s=timeout, from_runs=from_ or (),
                 progress=show(f"record {spec.name}, {n_runs} runs"),
             )  # fmt: skip
 

@@ -1,6 +1,9 @@
-"""Records a data set: random rasters of a circuit, replayed on ngspice, appended in the order of the runs."""
+"""Records a data set: rasters of a circuit, replayed on ngspice, appended in the order of the runs.
 
-from collections.abc import Callable, Iterator
+The rasters are drawn at random (`stimuli`), or are what units of traced runs received (`workload`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from simcore.bank import Floats, Raster, RasterResult
@@ -10,7 +13,8 @@ from simcore.spec import CircuitSpec
 from spice_ref.bank import Bench, raster_result, with_latency
 from spice_ref.farm import TIMEOUT_S
 from spice_ref.queue import open_queue
-from spice_ref.stimuli import draw_raster
+from spice_ref.stimuli import Source, Stimuli
+from spice_ref.workload import Workload
 
 Progress = Callable[[float], None]
 """Called with the share of runs done, 0..1."""
@@ -26,6 +30,7 @@ def record(
     workers: int = 0,
     accuracy: str = "std",
     kind: str | None = None,
+    from_runs: Sequence[Path] = (),
     cluster: str | None = None,
     cache: str = "auto",
     timeout_s: float = TIMEOUT_S,
@@ -34,26 +39,30 @@ def record(
     """Record runs 0..runs-1 into `out`; runs that the file already holds are skipped.
 
     `kind` draws the missing runs from one kind of stimulus instead of all in turn (see `stimuli.KINDS`).
-    Run i depends on (seed, i, steps, accuracy, kind) alone: any number of workers, a cluster, and any
-    interruption give the same rows in the same order. Finished runs are cached until their turn comes. Raises
-    DatasetError where `out` holds another circuit; SolverError with a triage of the runs that failed, when
-    all others are in the file.
+    `from_runs` are folders of traced runs: a recorded run is then the whole input of one of their units,
+    `steps` and `kind` play no part, and there are at most as many runs as traced units.
+    Run i depends on (seed, i, steps, accuracy, kind) or (seed, i, the traces, accuracy) alone: any number of
+    workers, a cluster, and any interruption give the same rows in the same order. Finished runs are cached
+    until their turn comes. Raises DatasetError where `out` holds another circuit or source; SolverError with
+    a triage of the runs that failed, when all others are in the file.
     """
     if runs < 1:
         raise UserError(f"recording of {spec.name}: at least one run is needed, got {runs}")
+    source: Source = Workload(spec, from_runs, seed) if from_runs else Stimuli(spec, steps, seed, kind)
+    runs = min(runs, source.most or runs)
     with open_queue(workers, timeout_s, cluster, cache) as queue:
         bench = Bench(spec, accuracy, queue)
-        provenance = bench.provenance() | {"seed": seed, "steps": steps}
+        provenance = bench.provenance() | {"seed": seed} | source.provenance()
         with Recording(out, spec, provenance) as recording:
             done = recording.done()
             missing = [run for run in range(runs) if run not in done]
             progress(1 - len(missing) / runs)
             timed = [run for run in missing if spec.latency_every and run % spec.latency_every == 0]
-            latencies, failure = _latencies(bench, timed, steps, seed, kind)
+            latencies, failure = _latencies(bench, timed, source)
             complete = [run for run in missing if run in latencies or run not in timed]
-            rows = _InOrder(spec, recording, complete, latencies)
+            rows = _InOrder(recording, complete, latencies)
             try:
-                answers = bench.replay(rows.draw(steps, seed, kind), on_failure=rows.skip)
+                answers = bench.replay(rows.draw(source), on_failure=rows.skip)
                 for place, trace, cpu_s in answers:
                     rows.add(place, raster_result(trace, spec), cpu_s)
                     progress(1 - (len(missing) - rows.n_answered) / runs)
@@ -69,10 +78,10 @@ def record(
 
 
 def _latencies(
-    bench: Bench, timed: list[int], steps: int, seed: int, kind: str | None
+    bench: Bench, timed: list[int], source: Source
 ) -> tuple[dict[int, Floats], SolverError | None]:
     """Return the latencies by run of a static circuit, and what failed if some did."""
-    rasters = (draw_raster(bench.spec, run, steps, seed, kind)[1] for run in timed)
+    rasters = (source.draw(run)[1] for run in timed)
     found: dict[int, Floats] = {}
     try:
         for place, latency_s in bench.latencies(rasters):
@@ -87,10 +96,7 @@ def _latencies(
 class _InOrder:
     """Appends runs in their order, though they are answered in another one."""
 
-    def __init__(
-        self, spec: CircuitSpec, recording: Recording, runs: list[int], latencies: dict[int, Floats]
-    ) -> None:
-        self._spec = spec
+    def __init__(self, recording: Recording, runs: list[int], latencies: dict[int, Floats]) -> None:
         self._recording = recording
         self._runs = runs
         self._latencies = latencies
@@ -100,10 +106,10 @@ class _InOrder:
         self._next = 0
         self.n_answered = 0
 
-    def draw(self, steps: int, seed: int, kind: str | None) -> Iterator[Raster]:
+    def draw(self, source: Source) -> Iterator[Raster]:
         """Yield the rasters of the runs and remember each until its answer is appended."""
         for place, run in enumerate(self._runs):
-            self._drawn[place] = draw_raster(self._spec, run, steps, seed, kind)
+            self._drawn[place] = source.draw(run)
             yield self._drawn[place][1]
 
     def add(self, place: int, result: RasterResult, cpu_s: float) -> None:

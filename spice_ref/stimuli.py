@@ -6,12 +6,14 @@ one merged idle step, split at `max_idle_periods`. Each run depends on (seed, ru
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.bank import Floats, Raster
 from simcore.errors import UserError
+from simcore.recording import RANDOM
 from simcore.spec import CircuitSpec, PortKind, PortSpec
 
 PARAMS, STYLE, DRIVE = 1, 2, 3
@@ -20,6 +22,42 @@ DEFAULT_KNOBS = 0.6
 """Share of runs whose knobs are the manifest's defaults."""
 Draw = Callable[[np.random.Generator], Floats]
 """Draws one driven input vector, (n_in,)."""
+
+
+class Source(Protocol):
+    """Where the runs of a recording come from."""
+
+    @property
+    def most(self) -> int | None:
+        """How many runs there are; None for any number."""
+        ...
+
+    def draw(self, run: int) -> tuple[str, Raster]:
+        """Return kind and raster of a run, the same ones each time."""
+        ...
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what decides the rasters, JSON-able: `source` and its settings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stimuli:
+    """Random rasters of `steps` rows; kinds take turns unless one is named."""
+
+    spec: CircuitSpec
+    steps: int
+    seed: int
+    kind: str | None = None
+    most: int | None = None
+
+    def draw(self, run: int) -> tuple[str, Raster]:
+        """Return kind and raster of a run."""
+        return draw_raster(self.spec, run, self.steps, self.seed, self.kind)
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what the rasters are."""
+        return {"source": RANDOM, "steps": self.steps}
 
 
 @dataclass(frozen=True, slots=True)

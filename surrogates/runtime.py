@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from simcore.bank import BankRequest, Floats, Raster, RasterResult, StepInput, StepResult
 from simcore.errors import ContractError, ScenarioError
+from simcore.guard import GuardedBank
 from simcore.manifest import explain
 from simcore.replay import stepped
 from simcore.spec import CircuitSpec, PortKind, Record
@@ -34,16 +35,19 @@ class SurrogateOptions(Record):
 
     family: str = BEST
     """`best`, a family, or the path of a bundle."""
+    guard: bool = False
+    """Replay units that leave the trained range on ngspice, from reset to the end of their sample."""
 
 
-def open_bank(request: BankRequest) -> "SurrogateBank":
+def open_bank(request: BankRequest) -> "SurrogateBank | GuardedBank":
     """Open a bank; unknown options raise ScenarioError, an unfit bundle BundleError."""
     try:
         options = SurrogateOptions.model_validate(dict(request.options))
     except ValidationError as error:
         raise ScenarioError(f"[backend] surrogate: {explain(error, SurrogateOptions)}") from error
     path = find_bundle(request.spec, options.family, request.base)
-    return SurrogateBank(load_bundle(path, request.spec), request.spec, request.params)
+    bank = SurrogateBank(load_bundle(path, request.spec), request.spec, request.params)
+    return GuardedBank(bank, request) if options.guard else bank
 
 
 class SurrogateBank:

@@ -6,8 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from simcore.audit import load_audit
 from simcore.compare import Comparison
 from simcore.errors import ResultError
+from simcore.report.audit_table import audit_table
 from simcore.report.errors_table import error_table
 from simcore.report.sides import Side, sides_of
 from simcore.report.tables import digital_table, energy_table, summary_table, timing_table
@@ -40,6 +42,7 @@ def write_report(result: RunResult | Comparison, directory: Path) -> Path:
     template = environment.from_string(files(__package__).joinpath("template.html").read_text("utf-8"))
     text = template.render(
         _context(result, sides),
+        audit=audit_table(audited) if (audited := _audited(result, directory)) else None,
         charts=drawn,
         figures={chart.key: _script_json(chart.figure.to_json()) for chart in drawn},
         plotly=get_plotlyjs(),
@@ -63,6 +66,11 @@ def _context(result: RunResult | Comparison, sides: Sequence[Side]) -> dict[str,
         "tables": [table for table in tables if table is not None],
         "origins": [_origin(side) for side in sides],
     }
+
+
+def _audited(result: RunResult | Comparison, directory: Path) -> Mapping[str, Any] | None:
+    """Return the figures of a run's audit, if it was audited."""
+    return load_audit(directory) if isinstance(result, RunResult) else None
 
 
 def _subtitle(sides: Sequence[Side]) -> str:

@@ -124,6 +124,8 @@ TIMING_COLUMNS = (
             "circuit share a model.", number, note="outside"),
     _column("rail_excursions", "rail excursions",
             "Steps per sample in which a node left the rails by more than the allowed 0.1 V.", number),
+    _column("guarded", "guarded",
+            "Units per sample that left the model's range and were replayed on ngspice.", number),
 )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ LAYER = [
     "name", "backend", "n_units", "energy_j", "supply_j", "input_j", "digital_j", "active_j", "quiet_j",
     "idle_j", "event_latency_s", "energy_interval_pct", "latency_interval_pct", "critical_path_s",
     "events_active", "events_quiet", "events_idle",
-    "events_late", "out_of_range", "rail_excursions",
+    "events_late", "out_of_range", "rail_excursions", "guarded",
 ]  # fmt: skip
 
 
