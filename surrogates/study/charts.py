@@ -1,0 +1,138 @@
+"""The pictures of an evaluation: families, drift, gaps, correlations; imports Plotly."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from simcore.report.panels import Chart, Place, add, grid, label, parity
+from simcore.units import number
+from surrogates.study.clouds import Cloud, sampled
+
+Content = Mapping[str, Any]
+COLOURS = ("#2f5d8c", "#d9772b", "#4f8f6b", "#b5443c", "#7a5ea8", "#8a8f98", "#c2a33a", "#3fa0a8")
+POINTS = 1500
+"""Points of one correlation plot."""
+MOST_LINES = 4
+"""Families in the drift picture, the best ones; the others are in the tables."""
+_NAMES = {
+    "event": "event (1 - F1)", "energy": "energy", "latency": "latency", "state": "state (RMS over range)",
+}  # fmt: skip
+_BY_FAMILY = {"margin": {"l": 60, "r": 20, "t": 90, "b": 60}}
+
+
+def pareto_chart(content: Content) -> Chart:
+    """Return error against time per event, names as labels, the front as a line."""
+    figure, (place,) = grid([""], columns=1, row_px=380)
+    known = [entry for entry in content["families"] if entry["us_per_event"]["driven"] is not None]
+    front = sorted((e for e in known if e["on_front"]), key=lambda e: e["us_per_event"]["driven"])
+    add(figure, place, go.Scatter(
+        x=[e["us_per_event"]["driven"] for e in front], y=[100 * e["score"] for e in front], mode="lines",
+        line={"color": "#9aa4b1", "width": 2, "shape": "hv"}, name="front", hoverinfo="skip",
+    ))  # fmt: skip
+    for on_front, name, colour in ((True, "on the front", COLOURS[0]), (False, "beaten in both", COLOURS[5])):
+        some = [e for e in known if e["on_front"] is on_front]
+        add(figure, place, go.Scatter(
+            x=[e["us_per_event"]["driven"] for e in some], y=[100 * e["score"] for e in some], name=name,
+            text=[e["family"] for e in some], textposition="top center", mode="markers+text",
+            marker={"size": 11, "color": colour}, cliponaxis=False,
+            hovertemplate="%{text}<br>%{x:.3g} us, %{y:.3g} %<extra></extra>",
+        ))  # fmt: skip
+    figure.update_xaxes(type="log", dtick=1 if len(known) > 1 else None)
+    figure.update_yaxes(type="log")
+    label(figure, place, "CPU time of a driven event (µs)", "closed-loop error (%)")
+    note = (
+        "Error: score on the selection runs, event or output + total energy + latency. Both axes logarithmic."
+    )
+    return Chart("pareto", "I. Families: error against time", note, figure)
+
+
+def drift_chart(content: Content) -> Chart:
+    """Return the error of each step of a run, on the reference's state (dotted) and on the model's own."""
+    families = content["families"][:MOST_LINES]
+    names = [n for n in _NAMES if any(x is not None for x in families[0]["drift"]["own"][n])]
+    figure, places = grid([_NAMES[name] for name in names], columns=2, row_px=290)
+    for place, name in zip(places, names, strict=True):
+        for entry, colour in zip(families, COLOURS, strict=False):
+            for view, dash in (("oracle", "dot"), ("own", "solid")):
+                values = [None if x is None else 100 * x for x in entry["drift"][view][name]]
+                add(figure, place, go.Scatter(
+                    x=list(range(1, len(values) + 1)), y=values, mode="lines",
+                    line={"color": colour, "width": 1.4, "dash": dash}, 
+                    legendgroup=f"{entry['family']}{view}",
+                    name=f"{entry['family']}, {'own state' if view == 'own' else 'oracle'}",
+                    showlegend=name == names[0],
+                    hovertemplate="step %{x}: %{y:.3g} %<extra></extra>",
+                ))  # fmt: skip
+        label(figure, place, "step of the run", "error (%)")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(**_BY_FAMILY)
+    note = (
+        f"All {content['runs']['test']} test runs. Dotted: each step starts from the reference's state; "
+        "solid: from the state that the model itself predicted."
+    )
+    if len(content["families"]) > MOST_LINES:
+        note += f" The {MOST_LINES} families ranked first; all are in drift.csv."
+    return Chart("drift", "III. Error against time, oracle and predicted state", note, figure)
+
+
+def gap_chart(content: Content) -> Chart:
+    """Return errors against the length of idle gaps, and of gaps cut in two."""
+    panels = [
+        ("gaps", "energy", "idle energy"), ("gaps", "state", "next state (RMS over range)"),
+        ("split_gaps", "energy", "a + b against a, b: energy"),
+        ("split_gaps", "state", "a + b against a, b: state"),
+    ]  # fmt: skip
+    first = content["families"][0]
+    shown = [each for each in panels if any(gap[each[1]] is not None for gap in first[each[0]])]
+    figure, places = grid([title for _, _, title in shown], columns=2, row_px=290)
+    for place, (key, name, _) in zip(places, shown, strict=True):
+        for index, entry in enumerate(content["families"]):
+            _gap_line(figure, place, entry, key, name, COLOURS[index % len(COLOURS)], place == places[0])
+        label(figure, place, "length of the gap (periods)", "error (%)")
+    figure.update_yaxes(type="log")
+    figure.update_layout(**_BY_FAMILY)
+    note = (
+        "Bins double in width: 1, 2, 3 to 4, 5 to 8, ... The lower pictures cut a gap in two, the model "
+        "against itself: the circuit makes no difference there."
+    )
+    return Chart("gaps", "Idle gaps", note, figure)
+
+
+def _gap_line(
+    figure: go.Figure, place: Place, entry: Content, key: str, name: str, colour: str, legend: bool
+) -> None:
+    gaps = [gap for gap in entry[key] if gap[name]]
+    add(figure, place, go.Scatter(
+        x=_lengths(gaps),
+        y=[100 * gap[name] for gap in gaps], mode="lines+markers", name=entry["family"],
+        legendgroup=entry["family"], showlegend=legend, line={"color": colour, "width": 1.5},
+        text=[f"{gap['n']:,} gaps" for gap in gaps],
+        hovertemplate="%{x} periods: %{y:.3g} %, %{text}<extra>" + entry["family"] + "</extra>",
+    ))  # fmt: skip
+    axis = {"type": "category", "row": place.row, "col": place.col}
+    figure.update_xaxes(categoryorder="array", categoryarray=_lengths(entry[key]), **axis)
+
+
+def _lengths(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(gap["high"]) if gap["high"] < 3 else f"{gap['low']}-{gap['high']}" for gap in gaps]
+
+
+def correlation_charts(content: Content, clouds: Mapping[str, Sequence[Cloud]]) -> list[Chart]:
+    """Return predicted against reference for each head, a chart per family."""
+    return [_correlation(entry["family"], clouds[entry["family"]]) for entry in content["families"]]
+
+
+def _correlation(family: str, clouds: Sequence[Cloud]) -> Chart:
+    titles = [f"{cloud.name}: R² {number(cloud.r2, 4)}" for cloud in clouds]
+    figure, places = grid(titles, columns=4, row_px=270)
+    for place, cloud in zip(places, clouds, strict=True):
+        few = sampled(cloud, POINTS)
+        parity(figure, place, few.reference, few.predicted, "", few.unit, ["reference", "predicted"])
+    figure.update_xaxes(title_standoff=2)
+    figure.update_layout(margin={"l": 60, "r": 20, "t": 50, "b": 50})
+    note = (
+        f"One step from the reference's state; at most {POINTS:,} points a picture, R² over all test rows; "
+        "dotted: equal."
+    )
+    return Chart(f"correlation-{family}", f"II. Predicted against reference: {family}", note, figure)
