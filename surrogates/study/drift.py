@@ -56,7 +56,7 @@ def large_layer(
     lengths = np.array([len(raster.duration_ps) for raster in truth.rasters])
     units = np.arange(n_units) % len(lengths)
     starts = (np.cumsum(lengths) - lengths)[units]
-    long = lengths[units]
+    long, n_steps = lengths[units], min(n_steps, int(lengths.max()))
     first = np.concatenate([~raster.idle[:n_steps] for raster in truth.rasters])
     found = {
         "n_units": n_units, "n_steps": n_steps, "driven_share": float(first.mean()), "estimated": False,

@@ -67,8 +67,8 @@ def head_table(content: Content) -> Table:
     )
     note = (
         "One step, each from the reference's state. Energies and latency: sum of |difference| over sum of "
-        "the reference; event: 1 - F1; state and output: RMS difference over the range. In small print the 95 % "
-        f"interval over runs; 'trivial': at least {TRIVIAL_FROM:g} x the constant's error."
+        "the reference; event: 1 - F1; state and output: RMS difference over the range. In small print the "
+        f"95 % interval over runs; 'trivial': at least {TRIVIAL_FROM:g} x the constant's error."
     )
     return Table("II. Error of one step, by head", note, headings, tuple(rows))
 
@@ -148,8 +148,8 @@ def layer_table(content: Content) -> Table:
     ]  # fmt: skip
     size = content["families"][0]["large_layer"]
     note = (
-        f"{size['n_units']:,} units, {size['n_steps']} bank steps each, {percent_of(size['driven_share'])} of "
-        "them driven: the test runs over and over. An estimate is the cost per event times their number."
+        f"{size['n_units']:,} units, {size['n_steps']} bank steps each, {percent_of(size['driven_share'])} "
+        "of them driven: the test runs over and over. An estimate is the cost per event times their number."
     )
     return _by_family(f"III. Run time of {size['n_units']:,} units", note, content, columns)
 
