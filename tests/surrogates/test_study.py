@@ -40,7 +40,8 @@ FILES = {
 }  # fmt: skip
 KEYS = {
     "schema", "circuit", "sizes", "spec_hash", "is_level", "period_ps", "recordings", "dataset_sha256",
-    "runs", "train_rows", "test_rows", "test_reads", "left_out", "made", "machine", "python", "families", "networks",
+    "runs", "train_rows", "test_rows", "test_reads", "left_out", "made", "machine", "python", "families",
+    "networks",
 }  # fmt: skip
 FAMILY_KEYS = {
     "family", "bundle_hash", "on_front", "score", "train_s", "us_per_event", "size_bytes", "trained_with",
