@@ -8,13 +8,14 @@ import plotly.graph_objects as go
 from simcore.report.panels import Chart, Place, add, grid, label, parity
 from simcore.units import number
 from surrogates.study.clouds import Cloud, sampled
+from surrogates.study.run import MEAN
 
 Content = Mapping[str, Any]
 COLOURS = ("#2f5d8c", "#d9772b", "#4f8f6b", "#b5443c", "#7a5ea8", "#8a8f98", "#c2a33a", "#3fa0a8")
 POINTS = 1500
 """Points of one correlation plot."""
-MOST_LINES = 4
-"""Families in the drift picture, the best ones; the others are in the tables."""
+MOST = 4
+"""Families in the drift and correlation pictures, the best ones; the others are in the tables."""
 _NAMES = {
     "event": "event (1 - F1)", "energy": "energy", "latency": "latency", "state": "state (RMS over range)",
 }  # fmt: skip
@@ -39,7 +40,7 @@ def pareto_chart(content: Content) -> Chart:
             hovertemplate="%{text}<br>%{x:.3g} us, %{y:.3g} %<extra></extra>",
         ))  # fmt: skip
     figure.update_xaxes(type="log", dtick=1 if len(known) > 1 else None)
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(type="log", dtick="D2")
     label(figure, place, "CPU time of a driven event (µs)", "closed-loop error (%)")
     note = (
         "Error: score on the selection runs, event or output + total energy + latency. Both axes logarithmic."
@@ -49,7 +50,7 @@ def pareto_chart(content: Content) -> Chart:
 
 def drift_chart(content: Content) -> Chart:
     """Return the error of each step of a run, on the reference's state (dotted) and on the model's own."""
-    families = content["families"][:MOST_LINES]
+    families = drawn(content)
     names = [n for n in _NAMES if any(x is not None for x in families[0]["drift"]["own"][n])]
     figure, places = grid([_NAMES[name] for name in names], columns=2, row_px=290)
     for place, name in zip(places, names, strict=True):
@@ -71,8 +72,8 @@ def drift_chart(content: Content) -> Chart:
         f"All {content['runs']['test']} test runs. Dotted: each step starts from the reference's state; "
         "solid: from the state that the model itself predicted."
     )
-    if len(content["families"]) > MOST_LINES:
-        note += f" The {MOST_LINES} families ranked first; all are in drift.csv."
+    if len(families) < len(content["families"]):
+        note += f" The first {len(families)} families; all are in drift.csv."
     return Chart("drift", "III. Error against time, oracle and predicted state", note, figure)
 
 
@@ -90,7 +91,7 @@ def gap_chart(content: Content) -> Chart:
         for index, entry in enumerate(content["families"]):
             _gap_line(figure, place, entry, key, name, COLOURS[index % len(COLOURS)], place == places[0])
         label(figure, place, "length of the gap (periods)", "error (%)")
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(type="log", dtick="D2")
     figure.update_layout(**_BY_FAMILY)
     note = (
         "Bins double in width: 1, 2, 3 to 4, 5 to 8, ... The lower pictures cut a gap in two, the model "
@@ -120,12 +121,18 @@ def _lengths(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def correlation_charts(content: Content, clouds: Mapping[str, Sequence[Cloud]]) -> list[Chart]:
     """Return predicted against reference for each head, a chart per family."""
-    return [_correlation(entry["family"], clouds[entry["family"]]) for entry in content["families"]]
+    return [_correlation(entry["family"], clouds[entry["family"]]) for entry in drawn(content)]
+
+
+def drawn(content: Content) -> list[Content]:
+    """Return the families ranked first; a constant predictor has nothing to show beside others."""
+    families = content["families"]
+    return [entry for entry in families if entry["family"] != MEAN or len(families) == 1][:MOST]
 
 
 def _correlation(family: str, clouds: Sequence[Cloud]) -> Chart:
     titles = [f"{cloud.name}: R² {number(cloud.r2, 4)}" for cloud in clouds]
-    figure, places = grid(titles, columns=4, row_px=270)
+    figure, places = grid(titles, columns=5, row_px=250)
     for place, cloud in zip(places, clouds, strict=True):
         few = sampled(cloud, POINTS)
         parity(figure, place, few.reference, few.predicted, "", few.unit, ["reference", "predicted"])

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import accuracy
 from simcore.bank import Raster, StepResult
 from simcore.errors import BundleError, ResultError
 from simcore.recording import Steps
 from simcore.spec import CircuitSpec
+from simcore.units import DASH
 from surrogates.bundle import load_bundle
 from surrogates.intervals import Interval
 from surrogates.shipped import ALL
@@ -262,3 +264,43 @@ def test_a_damaged_or_newer_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text(json.dumps({"schema": 99}))
     with pytest.raises(ResultError, match="schema 99 is newer"):
         load(tmp_path)
+
+
+def test_the_accuracy_page_is_made_from_stored_figures(
+    evaluations: dict[str, tuple[Evaluation, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [str(directory) for _, directory in evaluations.values()]
+    monkeypatch.setattr("sys.argv", ["accuracy", *runs, "--out", str(tmp_path / "accuracy.md")])
+    accuracy.main()
+    text = (tmp_path / "accuracy.md").read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if line.startswith("## ")][2:] == [
+        "## fake_lif",
+        "## fake_crossbar",
+    ]
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert len(pictures) == 6
+    assert all((tmp_path / path).stat().st_size > 5000 for path in pictures)
+    widths = {line.count(" | ") for line in text.splitlines() if line.startswith("| head |")}
+    assert widths == {len(evaluations["fake_lif"][0].content["families"]) + 1}
+
+
+def test_a_compared_network_is_a_table_of_layers() -> None:
+    figure = {
+        "value_pct": 2.0,
+        "bias_pct": 1.0,
+        "n": 40,
+        "ci95_pct": None,
+        "baseline_pct": 2.2,
+        "noise_pct": 0.1,
+    }
+    none = dict.fromkeys(figure) | {"n": 0}
+    aligned = {"energy": figure, "latency": none, "event": none, "output": none}
+    layer = {"name": "hidden", "aligned": aligned, "cascade": {"energy": figure, "behaviour": none}}
+    network = {
+        "scenario": "digits", "n_samples": 3, "candidate": "surrogate", "reference": "spice",
+        "layers": [layer],
+    }  # fmt: skip
+    lines = accuracy.markdown(accuracy.layer_table(network)).splitlines()
+    assert lines[0] == "### digits, 3 samples: surrogate against spice"
+    assert lines[-2] == f"| hidden | energy, aligned | 2 % | {DASH} | 2.2 % | 0.1 % | 40 | trivial |"
+    assert lines[-1].startswith("|  | energy, cascade |")
