@@ -67,7 +67,7 @@ def head_table(content: Content) -> Table:
     )
     note = (
         "One step, each from the reference's state. Energies and latency: sum of |difference| over sum of "
-        "the reference; event: 1 - F1; state and output: RMS difference over the range. In small print the "
+        "the reference; event: 1 - F1; state and output: RMS difference over the range. Beside each the "
         f"95 % interval over runs; 'trivial': at least {TRIVIAL_FROM:g} x the constant's error."
     )
     return Table("II. Error of one step, by head", note, headings, tuple(rows))
