@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from surrogates.study.charts import BLOCK, COLOURS, blocks, drawn
+
 Content = Mapping[str, Any]
-COLOURS = ("#2f5d8c", "#d9772b", "#4f8f6b", "#b5443c", "#7a5ea8", "#8a8f98", "#c2a33a", "#3fa0a8")
-CONSTANT = "mean"
-"""Left out of the pictures over time: it would set the scale."""
-MOST = 4
 
 
 def draw(content: Content, folder: Path) -> list[Path]:
@@ -59,15 +57,16 @@ def _score(entry: Content) -> float:
 
 
 def _drift(content: Content) -> Any:
-    families = [e for e in content["families"] if e["family"] != CONSTANT][:MOST] or content["families"]
+    families = drawn(content)
     names = [n for n in ("event", "energy", "latency", "state") if any(_known(families[0], n))]
     figure, panels = _panels(len(names), 2.7)
     for axes, name in zip(panels, names, strict=True):
         for entry, colour in zip(families, COLOURS, strict=False):
             for view, style in (("oracle", ":"), ("own", "-")):
-                values = [float("nan") if v is None else 100 * v for v in entry["drift"][view][name]]
+                values = [float("nan") if v is None else v for v in blocks(entry["drift"][view][name])]
                 label = f"{entry['family']}, {'own state' if view == 'own' else 'oracle'}"
-                axes.plot(range(1, len(values) + 1), values, style, color=colour, lw=1.1, label=label)
+                steps = [BLOCK * (i + 0.5) for i in range(len(values))]
+                axes.plot(steps, values, style, color=colour, lw=1.1, label=label)
         axes.set(xlabel="step of the run", ylabel="error (%)", title=name, ylim=(0, None))
     _legend(figure, panels[0])
     return figure

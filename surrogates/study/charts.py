@@ -1,5 +1,6 @@
 """The pictures of an evaluation: families, drift, gaps, correlations; imports Plotly."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,10 @@ Content = Mapping[str, Any]
 COLOURS = ("#2f5d8c", "#d9772b", "#4f8f6b", "#b5443c", "#7a5ea8", "#8a8f98", "#c2a33a", "#3fa0a8")
 POINTS = 1500
 """Points of one correlation plot."""
-MOST = 4
+MOST = 3
 """Families in the drift and correlation pictures, the best ones; the others are in the tables."""
+BLOCK = 5
+"""Steps of the drift picture that are shown as one: single steps have few events."""
 _NAMES = {
     "event": "event (1 - F1)", "energy": "energy", "latency": "latency", "state": "state (RMS over range)",
 }  # fmt: skip
@@ -39,13 +42,22 @@ def pareto_chart(content: Content) -> Chart:
             marker={"size": 11, "color": colour}, cliponaxis=False,
             hovertemplate="%{text}<br>%{x:.3g} us, %{y:.3g} %<extra></extra>",
         ))  # fmt: skip
-    figure.update_xaxes(type="log", dtick=1 if len(known) > 1 else None)
-    figure.update_yaxes(type="log", dtick="D2")
+    figure.update_xaxes(**log_axis([e["us_per_event"]["driven"] for e in known]))
+    figure.update_yaxes(**log_axis([100 * e["score"] for e in known]))
     label(figure, place, "CPU time of a driven event (µs)", "closed-loop error (%)")
     note = (
         "Error: score on the selection runs, event or output + total energy + latency. Both axes logarithmic."
     )
     return Chart("pareto", "I. Families: error against time", note, figure)
+
+
+def log_axis(values: Sequence[float]) -> dict[str, Any]:
+    """Return the settings of a logarithmic axis with ticks at 1, 2 and 5, each written out."""
+    low, high = min(values, default=1.0) / 1.5, max(values, default=1.0) * 1.5
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    return {"type": "log", "tickvals": shown, "ticktext": [number(tick, 3) for tick in shown]}
 
 
 def drift_chart(content: Content) -> Chart:
@@ -56,25 +68,34 @@ def drift_chart(content: Content) -> Chart:
     for place, name in zip(places, names, strict=True):
         for entry, colour in zip(families, COLOURS, strict=False):
             for view, dash in (("oracle", "dot"), ("own", "solid")):
-                values = [None if x is None else 100 * x for x in entry["drift"][view][name]]
+                values = blocks(entry["drift"][view][name])
                 add(figure, place, go.Scatter(
-                    x=list(range(1, len(values) + 1)), y=values, mode="lines",
+                    x=[BLOCK * (i + 0.5) for i in range(len(values))], y=values, mode="lines",
                     line={"color": colour, "width": 1.4, "dash": dash}, 
                     legendgroup=f"{entry['family']}{view}",
                     name=f"{entry['family']}, {'own state' if view == 'own' else 'oracle'}",
                     showlegend=name == names[0],
-                    hovertemplate="step %{x}: %{y:.3g} %<extra></extra>",
+                    hovertemplate="about step %{x:.0f}: %{y:.3g} %<extra></extra>",
                 ))  # fmt: skip
         label(figure, place, "step of the run", "error (%)")
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(**_BY_FAMILY)
     note = (
-        f"All {content['runs']['test']} test runs. Dotted: each step starts from the reference's state; "
-        "solid: from the state that the model itself predicted."
+        f"All {content['runs']['test']} test runs, means of {BLOCK} steps. Dotted: each step starts "
+        "from the reference's state; solid: from the state that the model itself predicted."
     )
     if len(families) < len(content["families"]):
         note += f" The first {len(families)} families; all are in drift.csv."
     return Chart("drift", "III. Error against time, oracle and predicted state", note, figure)
+
+
+def blocks(shares: Sequence[float | None]) -> list[float | None]:
+    """Return the means of BLOCK steps each, in percent; steps without a value are left out."""
+    found = []
+    for start in range(0, len(shares), BLOCK):
+        known = [x for x in shares[start : start + BLOCK] if x is not None]
+        found.append(100 * sum(known) / len(known) if known else None)
+    return found
 
 
 def gap_chart(content: Content) -> Chart:
@@ -91,7 +112,8 @@ def gap_chart(content: Content) -> Chart:
         for index, entry in enumerate(content["families"]):
             _gap_line(figure, place, entry, key, name, COLOURS[index % len(COLOURS)], place == places[0])
         label(figure, place, "length of the gap (periods)", "error (%)")
-    figure.update_yaxes(type="log", dtick="D2")
+        values = [100 * gap[name] for entry in content["families"] for gap in entry[key] if gap[name]]
+        figure.update_yaxes(**log_axis(values), row=place.row, col=place.col)
     figure.update_layout(**_BY_FAMILY)
     note = (
         "Bins double in width: 1, 2, 3 to 4, 5 to 8, ... The lower pictures cut a gap in two, the model "
