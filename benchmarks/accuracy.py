@@ -16,7 +16,7 @@ from simcore.report.errors_table import verdict
 from simcore.report.tables import Cell, Heading, Row, Table
 from simcore.units import DASH, number, percent
 from surrogates.study import tables
-from surrogates.study.compat_tables import compat_table, network_table
+from surrogates.study.compat_tables import compat_table, network_name, network_table
 from surrogates.study.run import load
 
 Content = Mapping[str, Any]
@@ -79,7 +79,7 @@ def layer_table(network: Content) -> Table:
         "Aligned: each layer on the inputs that the reference's layer received; cascade: the surrogate runs "
         "the whole network alone. Noise: the reference against itself at tighter tolerance, where measured."
     )
-    title = f"{network['scenario']}, {network['n_samples']} samples: {network['candidate']} against "
+    title = f"{network_name(network)}: {network['candidate']} against "
     headings = tuple(Heading(column, "") for column in columns)
     return Table(f"{title}{network['reference']}", note, headings, tuple(rows), n_text=2)
 

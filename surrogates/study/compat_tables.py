@@ -60,6 +60,12 @@ def _column(head: str, text: str, figure: str, unit: str) -> tuple[Heading, Call
     return Heading(*names[figure]), lambda heads: style(heads[head][figure], 3)
 
 
+def network_name(network: Content) -> str:
+    """Return what a compared network is called in tables."""
+    n = network["n_samples"]
+    return f"{network['scenario']}, {n} sample{'s' * (n != 1)}"
+
+
 def network_table(content: Content) -> Table | None:
     """Return the published figures of whole networks; None without comparisons."""
     shown = {
@@ -80,7 +86,7 @@ def network_table(content: Content) -> Table | None:
     for network in content["networks"]:
         for i, (view, figures) in enumerate(network["lasana_compat"].items()):
             cells = [Cell(percent(figures[key])) for key in shown]
-            name = Cell("" if i else f"{network['scenario']}, {network['n_samples']} samples")
+            name = Cell("" if i else network_name(network))
             rows.append(Row((name, Cell(view), *cells), "" if i else "first"))
     headings = (
         Heading("network", ""),

@@ -12,7 +12,7 @@ from simcore.report.panels import Chart
 from simcore.report.tables import Table
 from simcore.units import percent, si
 from surrogates.study import charts, tables
-from surrogates.study.compat_tables import compat_table, network_table
+from surrogates.study.compat_tables import compat_table, network_name, network_table
 from surrogates.study.run import Evaluation
 
 Content = Mapping[str, Any]
@@ -65,7 +65,7 @@ def layer_tables(content: Content) -> list[Table]:
     found = []
     for network in content["networks"]:
         table = error_table(network)
-        title = f"{table.title}: {network['scenario']}, {network['n_samples']} samples"
+        title = f"{table.title}: {network_name(network)}"
         found.append(Table(title, table.note, table.headings, table.rows, table.n_text))
     return found
 
