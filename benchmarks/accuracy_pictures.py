@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surrogates.study.charts import BLOCK, COLOURS, blocks, drawn
+from surrogates.study.charts import BLOCK, COLOURS, blocks, drawn, log_axis
 
 Content = Mapping[str, Any]
 
@@ -45,8 +45,9 @@ def _pareto(content: Content) -> Any:
         at = entry["us_per_event"]["driven"], _score(entry)
         axes.plot(*at, "o", color=COLOURS[0] if entry["on_front"] else COLOURS[5])
         axes.annotate(entry["family"], at, textcoords="offset points", xytext=(5, 5), fontsize=9)
+    _log(axes, [e["us_per_event"]["driven"] for e in known], [_score(e) for e in known])
     axes.set(
-        xscale="log", yscale="log", xlabel="CPU time of a driven event (µs)", ylabel="closed-loop error (%)",
+        xlabel="CPU time of a driven event (µs)", ylabel="closed-loop error (%)",
         title=f"{content['circuit']}: families; the line is the front",
     )  # fmt: skip
     return figure
@@ -90,10 +91,22 @@ def _gaps(content: Content) -> Any:
             gaps = [gap for gap in entry[key] if gap[name]]
             x, y = [gap["high"] for gap in gaps], [100 * gap[name] for gap in gaps]
             axes.plot(x, y, "o-", ms=3.5, lw=1.1, color=COLOURS[i % len(COLOURS)], label=entry["family"])
-        axes.set(xscale="log", yscale="log", xlabel="periods", ylabel="error (%)", title=title)
-        axes.set_xscale("log", base=2)
+        known = [gap for entry in content["families"] for gap in entry[key] if gap[name]]
+        _log(axes, [gap["high"] for gap in known], [100 * gap[name] for gap in known])
+        lengths = [gap["high"] for gap in first[key]]
+        axes.set_xticks(lengths, labels=[str(length) for length in lengths])
+        axes.set(xlabel="periods, up to", ylabel="error (%)", title=title)
     _legend(figure, panels[0])
     return figure
+
+
+def _log(axes: Any, x: list[float], y: list[float]) -> None:
+    """Make both axes logarithmic, with numbers written out."""
+    axes.set(xscale="log", yscale="log")
+    for axis, values in ((axes.xaxis, x), (axes.yaxis, y)):
+        ticks = log_axis(values)
+        axis.set_ticks(ticks["tickvals"], labels=ticks["ticktext"])
+        axis.set_ticks([], minor=True)
 
 
 def _legend(figure: Any, axes: Any) -> None:
