@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore import metrics
+from simcore import lasana, metrics
 from simcore.architecture import Batch, Delivery, LayerOutput, Network
 from simcore.bank import Floats
 from simcore.coverage import coverage
@@ -247,8 +247,26 @@ def _figures(reference: RunResult, candidate: RunResult, aligned: RunResult) -> 
         "speedup": cpu[0] / cpu[1],
         "noise": None,
         "coverage": coverage(reference, candidate),
+        "lasana_compat": lasana_figures(reference, candidate, aligned),
         "layers": [layer.as_dict() for layer in layers],
     }
+
+
+def lasana_figures(
+    reference: RunResult, candidate: RunResult, aligned: RunResult
+) -> dict[str, dict[str, float | None]]:
+    """Return the figures of LASANA's scripts from three traced runs, by view, see `simcore.lasana`."""
+    is_level = lasana.is_level_network(reference.provenance["layers"])
+    views = {"cascade": (candidate, (reference.accuracy, candidate.accuracy)), "aligned": (aligned, None)}
+    found = {}
+    for view, (other, accuracy) in views.items():
+        sums = []
+        for name in reference.layer_columns:
+            rows = reference.trace(name), other.trace(name)
+            common = matched(*rows, inner=True)
+            sums.append(lasana.layer_sums(rows, common, reference.samples, is_level=is_level))
+        found[view] = lasana.network_figures(sums, is_level=is_level, accuracy=accuracy)
+    return found
 
 
 def _is_cached(result: RunResult) -> bool:

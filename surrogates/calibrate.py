@@ -25,7 +25,7 @@ def unit_intervals(
         return ()
     bank = SurrogateBank(bundle, spec, np.stack([raster.params for raster in rasters]))
     pairs = list(zip(bank.replay(rasters), reference, strict=True))
-    totals = np.array([[_totals(side.steps) for side in pair] for pair in pairs])
+    totals = np.array([[run_totals(side.steps) for side in pair] for pair in pairs])
     source = f"{len(pairs)} calibration runs of the recording"
     energy, latency = totals[..., 0], totals[..., 1]
     return (
@@ -34,7 +34,8 @@ def unit_intervals(
     )
 
 
-def _totals(steps: StepResult) -> tuple[float, float]:
+def run_totals(steps: StepResult) -> tuple[float, float]:
+    """Return the energy in J and the mean event latency in s of a run, NaN where it has none."""
     timed = steps.latency_s[~np.isnan(steps.latency_s)]
     return float((steps.supply_j + steps.input_j).sum()), float(timed.mean()) if len(timed) else np.nan
 

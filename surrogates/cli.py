@@ -1,4 +1,4 @@
-"""`simcore surrogate`: train surrogates, list the bundles that there are, export one."""
+"""`simcore surrogate`: train surrogates, judge them, list the bundles that there are, export one."""
 
 import math
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from surrogates.bundle import BundleInfo, SurrogateBundle
 
 CIRCUIT_HELP = "A built-in circuit or a folder of your own; with sizes: crossbar_row:rows=16."
-app = typer.Typer(no_args_is_help=True, help="Train surrogates, list and export bundles.")
+app = typer.Typer(no_args_is_help=True, help="Train surrogates, judge, list and export bundles.")
 
 
 @app.command("train")
@@ -89,6 +89,45 @@ def calibrate_command(
     ]
     columns = ["family", "total of a layer", "level", "+-", "totals", "folder"]
     terminal.show(table("intervals", columns, rows))
+
+
+@app.command("evaluate")
+def evaluate_command(
+    circuit: Annotated[str, typer.Argument(help=CIRCUIT_HELP)],
+    recording: Annotated[
+        list[Path] | None,
+        typer.Option(help="Data set of the training; may be repeated [data/recordings/NAME.h5]."),
+    ] = None,
+    bundles: Annotated[
+        Path | None, typer.Option(help="Folder of bundles, or one of them [where they usually lie].")
+    ] = None,
+    family: Annotated[str, typer.Option(help="A family, or all that there are.")] = "all",
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Directory of `simcore compare`, shown too; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the files go [runs/CIRCUIT-evaluation].")] = None,
+) -> None:
+    """Show how good bundles are on runs that no training saw: a page, tables and JSON."""
+    from surrogates.shipped import bundle_key
+    from surrogates.study.page import summary_rows, write_evaluation_page
+    from surrogates.study.rows import write_csv
+    from surrogates.study.run import evaluate, save
+
+    spec = named_circuit(circuit)
+    directory = out or Path("runs") / f"{bundle_key(spec)}-evaluation"
+    with progress_bar() as show:
+        step = show(f"evaluate {spec.name}")
+        data = recording or [default_path(spec)]
+        evaluation = evaluate(spec, data, bundles, family, compare or [], step)
+    save(evaluation.content, directory)
+    write_csv(evaluation.content, directory)
+    page = write_evaluation_page(evaluation, directory)
+    runs = evaluation.content["runs"]["test"]
+    title = f"closed loop, {runs} test runs (*: none is better in error and time)"
+    terminal.show(table(title, *summary_rows(evaluation.content)))
+    for each in evaluation.content["left_out"]:
+        console.print(f"left out: {each['family']}, {each['reason']}")
+    console.print(f"page: {page}")
 
 
 @app.command("list")

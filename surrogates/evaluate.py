@@ -16,8 +16,8 @@ from surrogates.runtime import SurrogateBank
 Figures = dict[str, float | None]
 
 
-def one_step(bundle: SurrogateBundle, spec: CircuitSpec, steps: Steps) -> Figures:
-    """Return errors of single steps that start from the reference's state."""
+def answered(bundle: SurrogateBundle, spec: CircuitSpec, steps: Steps) -> StepResult:
+    """Return what the model says of each step when it starts from the reference's state, n rows."""
     bank = SurrogateBank(bundle, spec, steps.params)
     units = np.arange(len(steps))
     bank.set_state(units, steps.state_before)
@@ -30,10 +30,15 @@ def one_step(bundle: SurrogateBundle, spec: CircuitSpec, steps: Steps) -> Figure
                 (rows, bank.step(StepInput(rows, steps.duration_ps[rows], steps.inputs[rows], idle)))
             )
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
-    result = StepResult(**{
+    return StepResult(**{
         name: np.concatenate([getattr(part, name) for _, part in parts])[order]
         for name in StepResult.__slots__
     })  # fmt: skip
+
+
+def one_step(bundle: SurrogateBundle, spec: CircuitSpec, steps: Steps) -> Figures:
+    """Return errors of single steps that start from the reference's state."""
+    result = answered(bundle, spec, steps)
     figures = step_figures(spec, steps.idle, steps, result)
     span = np.ptp(steps.state, axis=0)
     error = np.sqrt(((result.state - steps.state) ** 2).mean(axis=0)) / np.where(span > 0, span, 1.0)
@@ -48,9 +53,17 @@ def closed_loop(
     """Return errors of whole runs that the model carries on its own state from reset."""
     bank = SurrogateBank(bundle, spec, np.stack([raster.params for raster in rasters]))
     results = [answer.steps for answer in bank.replay(rasters)]
-    expected = [answer.steps for answer in reference]
-    joined, joined_ref = (_concatenated(parts) for parts in (results, expected))
-    figures = step_figures(spec, np.concatenate([r.idle for r in rasters]), joined_ref, joined)
+    return run_figures(
+        spec, np.concatenate([r.idle for r in rasters]), results, [answer.steps for answer in reference]
+    )
+
+
+def run_figures(
+    spec: CircuitSpec, idle: NDArray[np.bool_], results: Sequence[StepResult], expected: Sequence[StepResult]
+) -> Figures:
+    """Return errors of whole runs; `idle` (n,) is that of all their steps in a row."""
+    joined, joined_ref = (joined_steps(parts) for parts in (results, expected))
+    figures = step_figures(spec, idle, joined_ref, joined)
     pairs = list(zip(results, expected, strict=True))
     energy = np.array([[_energy(a).sum(), _energy(b).sum()] for a, b in pairs])
     figures["energy_total"] = _share(np.abs(energy[:, 0] - energy[:, 1]), energy[:, 1])
@@ -121,5 +134,6 @@ def _share(error: Floats, reference: Floats) -> float | None:
     return float(error.sum()) / total if total else None
 
 
-def _concatenated(parts: Sequence[StepResult]) -> StepResult:
+def joined_steps(parts: Sequence[StepResult]) -> StepResult:
+    """Return several results as one, row after row."""
     return StepResult(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in StepResult.__slots__})

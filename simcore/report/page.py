@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simcore.audit import load_audit
 from simcore.compare import Comparison
@@ -16,7 +16,13 @@ from simcore.report.tables import digital_table, energy_table, summary_table, ti
 from simcore.result import RunResult
 from simcore.units import number, percent, si
 
+if TYPE_CHECKING:
+    from simcore.report.panels import Chart
+
 FILE = "report.html"
+_PARTS = ("template.html", "macros.html")
+TEMPLATE = '{% extends "template.html" %}'
+"""The page of a run or a comparison: `template.html` as it is."""
 
 
 def write_report(result: RunResult | Comparison, directory: Path) -> Path:
@@ -24,27 +30,36 @@ def write_report(result: RunResult | Comparison, directory: Path) -> Path:
 
     The file holds everything that it shows, Plotly included, and needs no network.
     """
+    from simcore.report.plots import charts
+
+    sides = sides_of(result)
+    audited = _audited(result, directory)
+    context = _context(result, sides) | {"audit": audit_table(audited) if audited else None}
+    return write_page(directory / FILE, TEMPLATE, context, charts(result, sides))
+
+
+def write_page(path: Path, template: str, context: Mapping[str, Any], charts: "Sequence[Chart]") -> Path:
+    """Render a Jinja2 template, which extends `template.html`, into one file with its charts and Plotly.
+
+    `context` has `title`, `subtitle`, `headline` and what the template's own block `main` shows. Raises
+    ResultError if the file cannot be written.
+    """
     import jinja2
     from plotly.offline import get_plotlyjs
 
-    from simcore.report.plots import charts
-
-    path = directory / FILE
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultError(f"cannot write {path}: {error}") from error
-    sides = sides_of(result)
-    drawn = charts(result, sides)
+    parts = {name: files(__package__).joinpath(name).read_text("utf-8") for name in _PARTS}
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(files(__package__).joinpath("template.html").read_text("utf-8"))
-    text = template.render(
-        _context(result, sides),
-        audit=audit_table(audited) if (audited := _audited(result, directory)) else None,
-        charts=drawn,
-        figures={chart.key: _script_json(chart.figure.to_json()) for chart in drawn},
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.DictLoader(parts),
+    )  # fmt: skip
+    text = environment.from_string(template).render(
+        context,
+        charts=charts,
+        figures={chart.key: _script_json(chart.figure.to_json()) for chart in charts},
         plotly=get_plotlyjs(),
     )
     try:

@@ -95,7 +95,7 @@ def parity(
         hovertemplate=f"{names[0]} %{{x:.4g}}<br>{names[1]} %{{y:.4g}} {scale.unit}<extra></extra>",
     ))  # fmt: skip
     shown = f" ({scale.unit})" if scale.unit else ""
-    label(figure, place, f"{what}, {names[0]}{shown}", f"{names[1]}{shown}")
+    label(figure, place, f"{what}, {names[0]}{shown}".removeprefix(", "), f"{names[1]}{shown}")
     at = {"row": place.row, "col": place.col}
     figure.update_xaxes(range=[low, high], **at)
     figure.update_yaxes(range=[low, high], **at)

@@ -34,7 +34,7 @@ COMPARISON = {
     "scenario", "reference", "candidate", "n_samples", "energy_error_pct", "latency_error_pct",
     "behaviour_error_pct", "prediction_agreement", "accuracy_reference", "accuracy_candidate",
     "wall_reference_s", "wall_candidate_s", "cpu_reference_s", "cpu_candidate_s", "reference_cached",
-    "speedup", "noise", "coverage", "layers",
+    "speedup", "noise", "coverage", "lasana_compat", "layers",
 }  # fmt: skip
 JUDGE = ("--reference", "exact", "--candidate", "biased")
 RUN_FILES = {"result.h5", "summary.json", "layers.csv", "report.html"}
@@ -68,7 +68,7 @@ def good(simcore: Command) -> Command:
     [
         "", "run", "compare", "report", "doctor", "circuit", "circuit list", "circuit show", "circuit check",
         "circuit record", "cache", "cache info", "cache prune", "surrogate", "surrogate train",
-        "surrogate list", "surrogate export",
+        "surrogate list", "surrogate evaluate", "surrogate export",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(good: Command, command: str) -> None:
