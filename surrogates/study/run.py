@@ -174,7 +174,7 @@ def _network(found: Comparison, path: Path) -> Content:
 def _bundles(found: Comparison) -> list[Content]:
     """Return which bundles answered the candidate."""
     return [
-        {key: bank[key] for key in ("family", "bundle_hash", "spec_hash")}
+        {key: bank[key] for key in ("family", "bundle_hash", "spec_hash") if key in bank}
         for bank in found.candidate.provenance["banks"]
         if bank["backend"] == "surrogate"
     ]

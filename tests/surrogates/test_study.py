@@ -26,10 +26,11 @@ from surrogates.study.drift import drift, large_layer
 from surrogates.study.gaps import gap_errors, split_gaps
 from surrogates.study.heads import head_errors
 from surrogates.study.page import summary_rows, write_evaluation_page
-from surrogates.study.rows import write_csv
+from surrogates.study.rows import csv_tables, write_csv
 from surrogates.study.run import Evaluation, evaluate, load, save
 from surrogates.study.subject import Subject, Truth, examine, find_bundles, load_data, read_truth
 from surrogates.train import Trained
+from tests.simcore.synthetic_runs import make_comparison
 from tests.surrogates.fakes import PERIOD_PS, lif_spec, record_fake
 
 Recordings = dict[str, tuple[CircuitSpec, Path]]
@@ -282,6 +283,24 @@ def test_the_accuracy_page_is_made_from_stored_figures(
     assert all((tmp_path / path).stat().st_size > 5000 for path in pictures)
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("| head |")}
     assert widths == {len(evaluations["fake_lif"][0].content["families"]) + 1}
+
+
+def test_an_old_comparison_gets_the_published_figures(
+    evaluations: dict[str, tuple[Evaluation, Path]], tmp_path: Path
+) -> None:
+    comparison = make_comparison(tmp_path)
+    known = comparison.figures.pop("lasana_compat")
+    network = study._network(comparison, tmp_path / "digits")
+    assert network["lasana_compat"] == known
+    assert network["name"] == "digits"
+    content = evaluations["fake_lif"][0].content | {"networks": [network]}
+    rows = csv_tables(content)
+    assert {row["layer"] for row in rows["network_layers"]} == {"input", "hidden", "tile", "output"}
+    assert [row["view"] for row in rows["lasana_networks"]] == ["cascade", "aligned"]
+    page = write_evaluation_page(Evaluation(content, evaluations["fake_lif"][0].clouds), tmp_path)
+    text = page.read_text(encoding="utf-8")
+    assert "<h2>Networks, as LASANA" in text
+    assert "<h2>Errors of surrogate against spice: digits_fake, 4 samples" in text
 
 
 def test_a_compared_network_is_a_table_of_layers() -> None:
