@@ -131,10 +131,11 @@ class Training:
         for name, first, share in (("driven", 0.0, DRIVEN_SHARE), ("idle", DRIVEN_SHARE, 0.2)):
             part = replace(_share_of(effort, first, share, name), fitted=self._models[name])
             table = self._tables[name]
-            model = family.fit(table.frame, table.train, table.selection, part)
+            frame = table.frame if family.residual else table.frame.plain(table.train)
+            model = family.fit(frame, table.train, table.selection, part)
             self._models[name][family.name] = model
-            graphs[name] = build_graph(name, table.frame, model, _metadata(spec))
-            gates[name] = _gate(graphs[name], table.frame, model, table.train.x[:GATE_ROWS], name)
+            graphs[name] = build_graph(name, frame, model, _metadata(spec))
+            gates[name] = _gate(graphs[name], frame, model, table.train.x[:GATE_ROWS], name)
         graphs["reset"] = build_graph("reset", *self._reset, _metadata(spec))
         fit_s = time.monotonic() - start
         effort.progress(0.96, "closed loop on the selection and calibration runs")
