@@ -7,6 +7,7 @@ import numpy as np
 from simcore.coverage import wilson
 from surrogates.bundle import BundleInfo
 from surrogates.calibrate import run_totals
+from surrogates.intervals import Interval
 from surrogates.study.subject import Subject, Truth
 
 
@@ -20,8 +21,7 @@ def interval_rows(subject: Subject, truth: Truth) -> list[dict[str, Any]]:
     )
     totals = {quantity: (predicted[i], reference[i]) for i, quantity in enumerate(("energy", "latency"))}
     return [
-        each.model_dump()
-        | (_coverage(*totals[each.quantity], each.half_width) if each.of == "unit" else _UNKNOWN)
+        each.model_dump() | (_coverage(*totals[each.quantity], each) if each.of == "unit" else _UNKNOWN)
         for each in _intervals(subject.bundle.info)
     ]
 
@@ -33,10 +33,11 @@ def _intervals(info: BundleInfo) -> Any:
     return sorted(info.intervals, key=lambda each: (each.of != "unit", each.quantity, each.level))
 
 
-def _coverage(predicted: Any, reference: Any, half_width: float) -> dict[str, float | int | None]:
+def _coverage(predicted: Any, reference: Any, interval: Interval) -> dict[str, float | int | None]:
     known = np.isfinite(predicted) & np.isfinite(reference)
     if not known.any():
         return dict(_UNKNOWN)
-    inside = np.abs(reference - predicted)[known] <= half_width * np.abs(predicted)[known]
+    size = np.maximum(np.abs(predicted)[known], interval.floor)
+    inside = np.abs(reference - predicted)[known] <= interval.half_width * size
     low, high = wilson(int(inside.sum()), len(inside))
     return {"covered": float(inside.mean()), "low": low, "high": high, "test_n": len(inside)}

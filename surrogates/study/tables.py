@@ -202,7 +202,7 @@ def interval_table(content: Content) -> Table | None:
             rows.append(Row(tuple(map(Cell, cells)), "first" if i == 0 else ""))
     headings = (
         Heading("family", ""), Heading("total", "Of a unit in a test run, or of a layer in a sample."),
-        Heading("level", "Probability that it promises."), Heading("+-", "Share of the surrogate's total."),
+        Heading("level", "Probability that it promises."), Heading("+-", "Share of the total or the median."),
         Heading("calibrated on", "Totals."), Heading("held", "Test runs whose reference lies inside."),
         Heading("95 % of that", "Interval of the share (Wilson)."),
     )  # fmt: skip
