@@ -25,6 +25,9 @@ SMALLEST_SPREAD = 1e-5
 """A column that varies by less than this share of its largest value is rounding noise and left out."""
 ROUNDING_GAIN = 1e5
 """A feature is not scaled up so far that its float32 rounding (a difference of near values) would be seen."""
+SMALLEST_GAIN = 1e4
+"""A feature that varies by less than this many times its rounding is left out: a linear model would give it
+a weight that makes up for the scale, and show the rounding after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,10 @@ def fit_design(spec: CircuitSpec, x: Rows, *, kinds: tuple[PortKind, ...], idle:
     columns = (*scalars, *usable)
     raw = _raw(layout, features, columns, x, np.float64)
     rounding = np.sqrt(((_raw(layout, features, columns, x, np.float32) - raw) ** 2).mean(axis=0))
-    mean, scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), ROUNDING_GAIN * rounding)
+    mean, spread = raw.mean(axis=0), raw.std(axis=0)
+    scale = np.maximum(spread, ROUNDING_GAIN * rounding)
     varies = np.isfinite(scale) & (scale > SMALLEST_SPREAD * np.abs(raw).max(axis=0))
+    varies &= spread >= SMALLEST_GAIN * rounding
     if not varies.any():
         varies[0], scale[0] = True, 1.0
     keep = {name for name, good in zip(columns, varies, strict=True) if good}

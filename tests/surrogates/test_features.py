@@ -63,6 +63,19 @@ def test_constant_columns_are_left_out() -> None:
     assert "V_leak" not in fit_design(spec, x, kinds=KINDS, idle=False).names
 
 
+def test_a_difference_that_is_mostly_rounding_is_left_out() -> None:
+    """A circuit at rest: the output and where the inputs would put it differ by millionths of a volt."""
+    spec = crossbar_spec(features={"aim": "0.1 * sum(w * in)", "swing": "v_out - aim"})
+    layout, rng = Layout(spec), np.random.default_rng(1)
+    x = _random_rows(layout, 500).astype(np.float64)
+    aim = 0.1 * (x[:, layout.slices["w"]] * x[:, layout.slices["in"]]).sum(axis=1)
+    for spread_v, kept in ((1e-5, False), (1e-2, True)):
+        x[:, layout.slices["v_out"].start] = aim + rng.normal(0, spread_v, len(x))
+        names = fit_design(spec, x.astype(np.float32), kinds=KINDS, idle=True).names
+        assert ("swing" in names) is kept
+        assert "aim" in names
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
