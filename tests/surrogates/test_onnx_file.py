@@ -200,7 +200,8 @@ CHANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "empty": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 0), "48 bytes, expected 0"),
     "many axes": (lambda m: m.graph.initializer[0].dims.extend([1] * 9), "constant 'c0' of type 1"),
     "short": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 5), "48 bytes, expected 60"),
-    "float64": (lambda m: setattr(m.graph.initializer[0], "data_type", 11), "of type 11"),
+    "float16": (lambda m: setattr(m.graph.initializer[0], "data_type", 10), "of type 10"),
+    "float64": (lambda m: setattr(m.graph.initializer[0], "data_type", 11), "48 bytes, expected 96"),
     "vast nothing": (lambda m: m.graph.initializer[0].dims.extend([0, 2**62]), "expected a float or int64"),
     "too big": (lambda m: m.graph.initializer[0].dims.append(2**40), "expected"),
     "typed data": (_typed, "data outside raw_data in a constant"),
@@ -298,6 +299,7 @@ GREEDY = {
     "widths": (_nodes(_node("Add", "x", "b"), b=np.ones(3, np.float32)), "do not fit together"),
     "declared": (_nodes(_node("ArgMax", "x", axis=1)), r"'y' declared \(k, 4\), computed \(k, 1\)"),
     "operator": (_nodes(_node("ConstantOfShape", "x")), "operator 'ConstantOfShape' is not one"),
+    "cast": (_nodes(_node("Cast", "x", to=TensorProto.STRING)), "type 8, expected float32 or float64"),
 }  # fmt: skip
 
 
