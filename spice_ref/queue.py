@@ -21,6 +21,8 @@ from spice_ref.tasks import Storable, Task
 
 HOPELESS = 8
 """So many failures without one success end a queue: the deck itself is wrong."""
+AT_ONCE = 64
+"""Stored answers that are read before the first is handed on."""
 
 
 class Pool(Protocol):
@@ -123,7 +125,7 @@ class _Job:
         self._ready: deque[tuple[int, Any, float]] = deque()
         self._places: dict[bytes, list[int]] = {}
         self._sent: dict[int, tuple[bytes, Task]] = {}
-        self._answers: dict[bytes, tuple[Any, float] | None] = {}
+        self._answers: dict[bytes, tuple[Any, float]] = {}
         self._failures: list[FailedJob] = []
         self._n_good = 0
         self._has_more = True
@@ -142,24 +144,30 @@ class _Job:
         for place, task in self._tasks:
             parts = (type(task).__name__, getattr(task, "reads", ""), task.deck)
             key = hashlib.sha256("\0".join(parts).encode()).digest()
-            if key in self._places:
-                self._places[key].append(place)
-                answer = self._answers.get(key)
-                if answer is not None:
-                    self._ready.append((place, *answer))
-                continue
-            self._places[key] = [place]
-            stored = self._queue.known(task)
-            if stored is not None:
-                self._queue.n_cached += 1
-                self._done(key, *stored)
-                continue
-            self._sent[n_sent] = key, task
-            n_sent += 1
-            yield task
-            if self._is_hopeless:
-                return  # what is under way is still waited for: one success, and the others are sent too
+            if not self._is_known(key, place, task):
+                self._sent[n_sent] = key, task
+                n_sent += 1
+                yield task
+                if self._is_hopeless:
+                    return  # what is under way is still waited for: one success, and the others are sent too
+            elif len(self._ready) >= AT_ONCE and not self._sent:
+                return  # no worker waits for more: answers are handed on before others are read
         self._has_more = False
+
+    def _is_known(self, key: bytes, place: int, task: Task) -> bool:
+        """Take a task that needs no pool: its answer is stored, or it equals an earlier one."""
+        if key in self._places:
+            self._places[key].append(place)
+            answer = self._answers.get(key)
+            if answer is not None:
+                self._ready.append((place, *answer))
+            return True
+        self._places[key] = [place]
+        stored = self._queue.known(task)
+        if stored is not None:
+            self._queue.n_cached += 1
+            self._done(key, *stored)
+        return stored is not None
 
     def finish(self, outcome: Outcome) -> None:
         """Take an outcome of the pool."""

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from simcore.errors import SolverError
+from spice_ref.cache import Cache
 from spice_ref.farm import Outcome
-from spice_ref.queue import HOPELESS, JobQueue
-from spice_ref.tasks import Task
+from spice_ref.queue import AT_ONCE, HOPELESS, JobQueue
+from spice_ref.tasks import Point, Task
 from tests.spice_ref.tasks import LastValue
 
 
@@ -24,7 +25,7 @@ class Scripted:
     def as_completed(self, tasks: Iterable[Task]) -> Generator[Outcome]:
         try:
             for place, task in enumerate(tasks):
-                yield Outcome(place, 1.0, 0.5, "as always" if "bad" in task.deck else None)
+                yield Outcome(place, {"a": 1.0}, 0.5, "as always" if "bad" in task.deck else None)
         finally:
             self.left = True
 
@@ -87,6 +88,30 @@ def test_no_success_among_the_jobs_under_way_ends_the_queue(tmp_path: Path) -> N
     tasks = [LastValue(f"bad {k}", 0, "b") for k in range(100)]
     with pytest.raises(SolverError, match="19 solver jobs failed, 0 were finished"):
         JobQueue(Ahead(), failed=tmp_path).map(tasks)
+
+
+@pytest.mark.parametrize("missing", [[], [0], [150], [*range(0, 250, 7)]])
+def test_stored_answers_are_handed_on_before_all_are_read(tmp_path: Path, missing: list[int]) -> None:
+    cache = Cache(tmp_path, "39")
+    tasks = [Point(f"* {k % 250}", "reset") for k in range(300)]  # the last 50 are the first ones again
+    for k in range(250):
+        if k not in missing:
+            cache.put(tasks[k], {"a": float(k)}, 0.5)
+    asked: list[int] = []
+
+    def asking() -> Iterator[Task]:
+        for k, task in enumerate(tasks):
+            asked.append(k)
+            yield task
+
+    queue = JobQueue(Ahead(), cache)
+    found = queue.as_completed(asking())
+    first = next(found)
+    assert len(asked) <= AT_ONCE + 12 or 0 in missing
+    answers = {place: answer for place, answer, _ in [first, *found]}
+    assert sorted(answers) == [*range(300)]
+    assert all(answers[k] == {"a": float(k % 250)} for k in range(300) if k % 250 not in missing)
+    assert (queue.n_jobs, queue.n_cached) == (250, 250 - len(missing))
 
 
 def test_deck_that_cannot_be_saved_is_told_so(tmp_path: Path) -> None:
