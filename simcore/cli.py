@@ -174,8 +174,10 @@ def doctor_command() -> None:
     from simcore.doctor import examine
 
     findings = examine()
-    rows = [[f.name, "ok" if f.ok else "missing", f.detail, f.remedy] for f in findings]
-    terminal.show(terminal.table("simcore doctor", ["part", "", "found", "mend it with"], rows))
+    rows = [
+        [f.name, "ok" if f.ok else "missing", ": ".join(filter(None, (f.detail, f.remedy)))] for f in findings
+    ]
+    terminal.show(terminal.table("simcore doctor", ["part", "", "found; how to mend it"], rows))
     if not all(finding.ok or finding.optional for finding in findings):
         terminal.abort(2)
 

@@ -271,8 +271,8 @@ def test_doctor_names_what_is_missing_and_the_remedy(
 ) -> None:
     shown = simcore("doctor", width=200)
     assert shown.code == 0, shown.out
-    assert re.search(r"abacus +missing +two beads are lost +buy new ones", shown.out), "a plug-in says so"
-    assert re.search(r"broken +missing +it cannot be loaded +doctor 'broken'.* No module named", shown.out)
+    assert re.search(r"abacus +missing +two beads are lost: buy new ones", shown.out), "a plug-in says so"
+    assert re.search(r"broken +missing +it cannot be loaded: doctor 'broken'.* No module named", shown.out)
     assert re.search(r"backends +ok +.*biased, .*exact", shown.out)
 
     def absent(name: str) -> str:
@@ -281,7 +281,7 @@ def test_doctor_names_what_is_missing_and_the_remedy(
     monkeypatch.setattr(doctor, "version", absent)
     shown = simcore("doctor", width=200)
     assert shown.code == 2
-    assert re.search(r"PySpice +missing +not installed +pip install 'simcore-ams\[spice\]'", shown.out)
+    assert re.search(r"PySpice +missing +not installed: pip install 'simcore-ams\[spice\]'", shown.out)
 
 
 def test_doctor_finds_mnist_in_the_named_folder(
