@@ -26,7 +26,7 @@ from simcore.waves import check_choices, parse_choice, write_waves
 
 app = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Discrete-event mixed-signal simulator: energy and latency per layer, on ngspice or surrogates.",
 )

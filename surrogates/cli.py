@@ -178,7 +178,7 @@ def _bundle(circuit: str, family: str) -> "SurrogateBundle":
 
 def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
     """Print bundles and how good they are; a star marks those that no other of the circuit beats."""
-    from surrogates.origin import on_command_line
+    from surrogates.origin import shown_name
     from surrogates.shipped import cost_of, pareto_front
 
     fronts = {
@@ -194,7 +194,7 @@ def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
         cost = f"{cost_of(info):.2f} us" if math.isfinite(cost_of(info)) else ""
         fits = "yes" if info.spec.hash == spec.hash else "no: train again"
         star = "*" if info in fronts[spec.hash] else ""
-        rows.append([on_command_line(spec), info.family + star, *errors, cost, fits, str(_short(path))])
+        rows.append([shown_name(spec), info.family + star, *errors, cost, fits, str(_short(path))])
     columns = ["circuit", "family", "energy", "event", "latency", "per event", "fits", "folder"]
     title = "bundles (closed loop, runs that training never saw; *: none is better in error and time)"
     terminal.show(table(title, columns, rows))

@@ -22,7 +22,15 @@ def origin(spec: CircuitSpec) -> str:
 
 def on_command_line(spec: CircuitSpec) -> str:
     """Return what names the circuit in a command, sizes included where they are not the manifest's."""
-    name = origin(spec)
-    usual = load_circuit(name).sizes if spec.sizes and spec.folder else spec.sizes
-    sizes = ",".join(f"{key}={value}" for key, value in spec.sizes.items()) if spec.sizes != usual else ""
-    return shlex.quote(f"{name}:{sizes}" if sizes else name)
+    return shlex.quote(_sized(spec, origin(spec)))
+
+
+def shown_name(spec: CircuitSpec) -> str:
+    """Return the circuit's own name, with its sizes where they are not the manifest's."""
+    return _sized(spec, spec.name)
+
+
+def _sized(spec: CircuitSpec, name: str) -> str:
+    usual = load_circuit(origin(spec)).sizes if spec.sizes and spec.folder else spec.sizes
+    sizes = ",".join(f"{key}={value}" for key, value in spec.sizes.items())
+    return name if spec.sizes == usual else f"{name}:{sizes}"
