@@ -55,6 +55,7 @@ def test_damaged_bundles_are_refused_or_answer(
         kept = tmp_path / f"case-{cases[-1]}"
         shutil.copytree(tmp_path / "bundle", kept)
         failures.append(f"{kept}: exit {ran.returncode}, {ran.stderr[-2000:]}")
+        (kept / "why.txt").write_text(failures[-1])
         first = cases[-1] + 1
     if "SIMCORE_FUZZ" in os.environ:
         with capsys.disabled():

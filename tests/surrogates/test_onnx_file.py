@@ -65,9 +65,9 @@ def test_shapes_are_those_of_the_onnx_package_and_of_onnxruntime(bundle: str, na
     for tensor, dims in values.items():
         assert graph._tensors[tensor].shape == tuple(d.dim_value or None for d in dims), tensor
     session = open_session(data, name)
-    x = np.ones((5, *ports.inputs["x"][1:]), dtype=np.float32)
+    feeds = {name: np.ones((5, *shape[1:]), dtype=np.float32) for name, shape in ports.inputs.items()}
     names = [port.name for port in session.get_outputs()]
-    for output, values in zip(names, session.run(names, {"x": x}), strict=True):
+    for output, values in zip(names, session.run(names, feeds), strict=True):
         assert values.shape == tuple(size or 5 for size in ports.outputs[output])
 
 
