@@ -17,7 +17,7 @@ from surrogates.frame import Frame, Mask, Table
 from surrogates.layout import Layout
 from surrogates.trunk import Trainer
 
-HIDDEN = (64, 64)
+HIDDEN = (96, 96)
 BATCH = 512
 SHAKE = 0.02
 """Standard deviation of the shaking of state and parameters, as a share of their range in the recording."""

@@ -19,7 +19,7 @@ from surrogates.frame import Frame, Group, Table, state_noise
 WIDTH = 160
 DEPTH = 3
 MAX_EPOCHS = 200
-BATCH = 256
+BATCH = 512
 PEAK_RATE = 3e-3
 LOSS_WEIGHTS = {
     Group.FIRED: 2.0,
