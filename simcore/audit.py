@@ -32,9 +32,11 @@ PAIRS = 64
 TRACED = 2048
 """Pairs per layer whose inputs a run keeps for its audit."""
 STRATA = 5
-"""Most strata of a layer."""
+"""Most strata of a layer, beside that of its quiet units."""
 FIRST = 4
 """Pairs of each stratum in the first round, where there are enough."""
+ENOUGH = 8
+"""Pairs of each stratum, on average, from which on a narrow interval ends the audit."""
 SMALLEST_ROUND = 32
 CHOICE = 101
 """Purpose of the random stream."""
@@ -161,7 +163,10 @@ def _strata_per_layer(goal: Goal, n_layers: int) -> int:
 
 
 def _rounds(survey: Survey, solver: Solver, goal: Goal, start: float, progress: Progress) -> str:
-    """Replay round after round; return which limit was met."""
+    """Replay round after round; return which limit was met.
+
+    An interval is believed from ENOUGH pairs of each stratum on: before, no rare error may have been drawn.
+    """
     total, least = int(survey.available.sum()), int(np.minimum(survey.available, FEWEST).sum())
     most = total if goal.most is None else min(max(goal.most, least), total)
     more, needed = max(least, min(FIRST * len(survey.size), most // 2)), most
@@ -170,7 +175,8 @@ def _rounds(survey: Survey, solver: Solver, goal: Goal, start: float, progress: 
         target = max(needed, survey.n_drawn + more)
         survey.extend(more, solver, scaled(progress, survey.n_drawn / target, more / target))
         width = survey.half_width_pct()
-        if goal.ci_pct is not None and width <= goal.ci_pct:
+        is_known = survey.n_drawn >= ENOUGH * len(survey.size)
+        if goal.ci_pct is not None and is_known and width <= goal.ci_pct:
             return "ci"
         if survey.n_drawn >= most:
             return "all" if most == total else "pairs"
