@@ -32,9 +32,11 @@ PAIRS = 64
 TRACED = 2048
 """Pairs per layer whose inputs a run keeps for its audit."""
 STRATA = 5
-"""Most strata of a layer."""
+"""Most strata of a layer, beside that of its quiet units."""
 FIRST = 4
 """Pairs of each stratum in the first round, where there are enough."""
+ENOUGH = 8
+"""Pairs of each stratum, on average, from which on a narrow interval ends the audit."""
 SMALLEST_ROUND = 32
 CHOICE = 101
 """Purpose of the random stream."""
@@ -122,10 +124,10 @@ def audit(
     if not layers:
         raise UserError(f"{result.path}: nothing to audit, ngspice answered every layer")
     seed = result.provenance["seed"] if seed is None else seed
-    survey = Survey(recorded, layers, seed, _strata_per_layer(goal, len(layers)))
+    survey = Survey(recorded, layers, seed, strata_per_layer(goal, len(layers)))
     with ExitStack() as stack:
         solver = Solver(recorded, stack)
-        reached = _rounds(survey, solver, goal, start, progress)
+        reached = replay_rounds(survey, solver, goal, progress)
         figures = {
             **{key: result.provenance[key] for key in ("scenario", "architecture", "dataset")},
             "candidate": result.provenance["backend"],
@@ -154,14 +156,18 @@ def load_audit(directory: Path) -> dict[str, Any] | None:
         raise ResultError(f"cannot read {directory / FILE}: {error}") from error
 
 
-def _strata_per_layer(goal: Goal, n_layers: int) -> int:
+def strata_per_layer(goal: Goal, n_layers: int) -> int:
     """Return how many strata of a layer the pairs suffice for."""
     enough = STRATA if goal.most is None else goal.most // (3 * FEWEST * n_layers)
     return min(max(enough, 1), STRATA)
 
 
-def _rounds(survey: Survey, solver: Solver, goal: Goal, start: float, progress: Progress) -> str:
-    """Replay round after round; return which limit was met."""
+def replay_rounds(survey: Survey, solver: Solver, goal: Goal, progress: Progress) -> str:
+    """Replay round after round; return which limit was met.
+
+    An interval is believed from ENOUGH pairs of each stratum on: before, no rare error may have been drawn.
+    """
+    start = time.perf_counter()
     total, least = int(survey.available.sum()), int(np.minimum(survey.available, FEWEST).sum())
     most = total if goal.most is None else min(max(goal.most, least), total)
     more, needed = max(least, min(FIRST * len(survey.size), most // 2)), most
@@ -170,7 +176,8 @@ def _rounds(survey: Survey, solver: Solver, goal: Goal, start: float, progress: 
         target = max(needed, survey.n_drawn + more)
         survey.extend(more, solver, scaled(progress, survey.n_drawn / target, more / target))
         width = survey.half_width_pct()
-        if goal.ci_pct is not None and width <= goal.ci_pct:
+        is_known = survey.n_drawn >= ENOUGH * len(survey.size)
+        if goal.ci_pct is not None and is_known and width <= goal.ci_pct:
             return "ci"
         if survey.n_drawn >= most:
             return "all" if most == total else "pairs"

@@ -90,6 +90,7 @@ def _events(sample: Sample, values: Mapping[str, Floats], in_time: float) -> dic
     wrong = values["wrong_steps"]
     both = ours + theirs - 2 * values["in_time"]
     event = sample.ratio(wrong, both, 2 * in_time, positive=True)
+    event = event and Estimate(event.value, event.low, min(event.high, 1.0))
     count = sample.ratio(ours - theirs, theirs - values["in_time"], in_time)
     if not wrong.any():
         rare = never_seen(len(wrong), int(sample.size.sum()))

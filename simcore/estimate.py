@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CONFIDENCE = 0.95
+WIDEST = 5.0
+"""Half width of the interval of a logarithm at most: a factor of 150 either way, nothing is known."""
 FEWEST = 2
 """Members of each stratum that are drawn at least."""
 
@@ -79,8 +81,7 @@ class Sample:
     def spread(self, values: Floats) -> Floats:
         """Return the standard deviation within each stratum, (H,); 0 where one member alone was drawn."""
         n = self.n
-        means = np.bincount(self.stratum, values, len(n)) / np.maximum(n, 1)
-        squares = np.bincount(self.stratum, (values - means[self.stratum]) ** 2, len(n))
+        squares = np.bincount(self.stratum, (values - self._means(values)[self.stratum]) ** 2, len(n))
         return np.asarray(np.sqrt(squares / np.maximum(n - 1, 1)))
 
     def sum(self, values: Floats, known: float = 0.0) -> Estimate:
@@ -103,7 +104,7 @@ class Sample:
         value = self.total(part) / total
         half = self._half_width(part - value * whole) / total
         if positive and value > 0:
-            factor = float(np.exp(half / value))
+            factor = float(np.exp(min(half / value, WIDEST)))
             return Estimate(value, value / factor, value * factor)
         return Estimate(value, value - half, value + half)
 
@@ -119,6 +120,10 @@ class Sample:
             return 0.0
         freedom = variance**2 / float((parts**2 / np.maximum(n - 1, 1)).sum())
         return float(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(variance))
+
+    def _means(self, values: Floats) -> Floats:
+        """Return the mean of the drawn members of each stratum, (H,)."""
+        return np.asarray(np.bincount(self.stratum, values, len(self.size)) / np.maximum(self.n, 1))
 
 
 def never_seen(n: int, population: int) -> float:

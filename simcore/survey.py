@@ -20,6 +20,8 @@ from simcore.schedule import scaled
 SOLVER = "spice"
 CANDIDATES = 16
 """Traced pairs that a stratum has at least."""
+QUIET = 0.1
+"""Root of energy, relative to that of the unit with the most, below which a unit is a quiet one."""
 SMALLEST = 1e-3
 """Expected spread of units without energy, relative to that of the unit with the most."""
 ORDER = 102
@@ -98,15 +100,18 @@ def _strata(
 ) -> list[tuple[int, float, Pairs]]:
     """Return members, expected relative spread, and traced pairs in random order of each stratum of a layer.
 
-    Errors are expected to grow with the root of the energy, as those of independent events do. The traced
-    pairs are all, or a random part of the layer's: within a stratum they are a random part too.
+    Errors are expected to grow with the root of the energy, as those of independent events do. Quiet units
+    lie by themselves: among others, the few that are drawn would often all be quiet ones. The traced pairs
+    are all, or a random part of the layer's: within a stratum they are a random part too.
     """
     result = recorded.result
     energy_j = np.abs(result.layer_columns[layer]["unit_energy_j"])
     root = np.sqrt(energy_j.ravel() / max(energy_j.max(), np.finfo(float).tiny))
     pairs = recorded.pairs(layer)
     place = np.searchsorted(result.samples, pairs[:, 0]) * energy_j.shape[1] + pairs[:, 1]
-    stratum = strata_by_size(root, n_strata)
+    loud = root >= QUIET
+    stratum = np.zeros(len(root), np.int64)
+    stratum[loud] = 1 + strata_by_size(root[loud], n_strata)
     stratum = merged(stratum, np.bincount(stratum[place], minlength=1 + stratum.max()), CANDIDATES)
     members = np.bincount(stratum)
     spread = np.maximum(np.bincount(stratum, root) / members, SMALLEST)
