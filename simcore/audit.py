@@ -47,7 +47,7 @@ class Goal:
     """When an audit has seen enough: whatever comes first."""
 
     pairs: int | None = None
-    """Pairs to replay at most; two of each layer are replayed in any case."""
+    """Pairs to replay at most; two of each stratum are replayed in any case."""
     ci_pct: float | None = None
     """Half width of the 95 % interval of the energy of the whole run, in percent."""
     minutes: float | None = None

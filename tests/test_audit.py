@@ -127,7 +127,7 @@ def test_audit_stops_where_the_interval_is_narrow_enough(tmp_path: Path) -> None
     assert shares == sorted(shares)
     assert audit(result, minutes=1e-6).figures["reached"] == "minutes"
     assert audit(result, pairs=12, ci_pct=1e-9).figures["reached"] == "pairs"
-    assert audit(result, pairs=1).figures["n_pairs"] == 2 * 3, "two of each layer"
+    assert 2 * 3 <= audit(result, pairs=1).figures["n_pairs"] < 12, "two of each stratum in any case"
 
 
 def test_level_outputs_have_an_output_error(tmp_path: Path) -> None:
