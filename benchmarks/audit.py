@@ -59,7 +59,10 @@ def audited(recorded: Recorded, known: Known, goal: Goal, seed: int) -> dict[str
 
 
 def covered(recorded: Recorded, known: Known, goal: Goal, seeds: int) -> list[dict[str, Any]]:
-    """Return truth, mean, coverage and median half width of each figure over the seeds."""
+    """Return truth, mean, coverage and median half width of each figure over the seeds.
+
+    `off` is how far the mean is from the truth, in standard errors of the mean.
+    """
     truth = _by_name(audited(recorded, known, Goal(pairs=10**9), 0))
     seen = defaultdict(list)
     for seed in range(seeds):
@@ -73,8 +76,13 @@ def covered(recorded: Recorded, known: Known, goal: Goal, seeds: int) -> list[di
         rows.append({
             "layer": layer, "figure": name, "truth_pct": truth[layer, name]["value_pct"],
             "mean_pct": value.mean(), "covered_pct": 100 * inside.mean(), "half_width_pct": np.median(half),
+            "off": float((value.mean() - truth[layer, name]["value_pct"]) / max(_error(value), 1e-12)),
         })  # fmt: skip
     return rows
+
+
+def _error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _by_name(figures: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -104,9 +112,9 @@ def main() -> None:
         known, cpu_s = replay_all(recorded, show("ngspice"))
     found = covered(recorded, Known(known), Goal(pairs=args.pairs), args.seeds)
     (args.out / "coverage.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    columns = ["layer", "figure", "truth", "mean", "covered", "half width, median"]
+    columns = ["layer", "figure", "truth", "mean", "covered", "half width, median", "off by"]
     rows = [[x["layer"], x["figure"], *(percent(x[f"{key}_pct"]) for key in
-             ("truth", "mean", "covered", "half_width"))] for x in found]  # fmt: skip
+             ("truth", "mean", "covered", "half_width")), f"{x['off']:+.1f}"] for x in found]  # fmt: skip
     console.print(table(f"{args.seeds} audits of {args.pairs} of {len(known)} pairs", columns, rows))
     console.print(f"all pairs: {cpu_s:.0f} s CPU of ngspice, {cpu_s / len(known):.2f} s a pair")
 

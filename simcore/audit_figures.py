@@ -92,9 +92,10 @@ def _events(sample: Sample, values: Mapping[str, Floats], in_time: float) -> dic
     event = sample.ratio(wrong, both, 2 * in_time, positive=True)
     event = event and Estimate(event.value, event.low, min(event.high, 1.0))
     count = sample.ratio(ours - theirs, theirs - values["in_time"], in_time)
+    rare = never_seen(len(wrong), int(sample.size.sum()))
     if not wrong.any():
-        rare = never_seen(len(wrong), int(sample.size.sum()))
         event = event and Estimate(0.0, 0.0, rare)
+    if not (ours != theirs).any():
         count = count and Estimate(0.0, -rare, rare)
     return {"event_count": _figure(count), "event": _figure(event)}
 
