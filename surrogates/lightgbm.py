@@ -13,7 +13,7 @@ from surrogates.family import Effort, StepModel
 from surrogates.features import Rows
 from surrogates.frame import Frame, Group, Table
 from surrogates.graph import GraphBuilder
-from surrogates.trees import Leaf, Split, Tree, coarse, emit_trees
+from surrogates.trees import Leaf, Split, Tree, affordable_rounds, coarse, emit_trees
 
 ROUNDS = 150
 LEAVES = 31
@@ -64,7 +64,7 @@ class LightgbmFamily:
         z_selection, t_selection = frame.encode(selection)
         z, z_selection = coarse(z), coarse(z_selection)
         groups = frame.targets.groups
-        rounds = int(np.clip(effort.budget_s / (ROW_COST_S * len(z) * len(groups)), 20, ROUNDS))
+        rounds = affordable_rounds(effort, ROUNDS, ROW_COST_S * t.size)
         boosters = []
         for column, group in enumerate(groups):
             effort.progress(column / len(groups), f"column {column + 1} of {len(groups)}")

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from surrogates.family import Effort
 from surrogates.features import Rows
 from surrogates.graph import GraphBuilder
 
+FEWEST_ROUNDS = 20
 GRID = np.float32(2**-10)
 """A thousandth of a column's spread."""
 
@@ -31,6 +33,11 @@ class Split:
 
 
 Tree = Leaf | Split
+
+
+def affordable_rounds(effort: Effort, most: int, cost_s: float) -> int:
+    """Return how many rounds of `cost_s` fit into the budget; with `epochs`, `most` on every machine."""
+    return most if effort.epochs is not None else int(np.clip(effort.budget_s / cost_s, FEWEST_ROUNDS, most))
 
 
 def coarse(z: Rows) -> Rows:

@@ -19,6 +19,7 @@ from surrogates.frame import Frame, Group, Table, column_sets, fit_step_frame, s
 from surrogates.onnx_file import check_onnx
 from surrogates.step_graph import build_graph
 from surrogates.train import MAX_FLIPS, MAX_PARITY_GAP, train
+from surrogates.trees import affordable_rounds
 from tests.surrogates.fakes import crossbar_spec, lif_spec, record_fake
 
 CIRCUITS = ("fake_lif", "fake_crossbar")
@@ -233,6 +234,12 @@ def test_a_row_without_latency_takes_the_nearest_one(fitted: Fits) -> None:
     lacking = int(np.flatnonzero(~has)[0])
     near = np.flatnonzero(has)[((z[has] - z[lacking]) ** 2).sum(axis=1).argmin()]
     np.testing.assert_array_equal(one.model.predict(z[lacking : lacking + 1])[0, column], t[near, column])
+
+
+def test_rounds_follow_the_budget_unless_epochs_are_given() -> None:
+    for budget_s, rounds in ((0.1, 20), (30.0, 300), (1e9, 500)):
+        assert affordable_rounds(replace(EFFORT, budget_s=budget_s), 500, 0.1) == rounds
+    assert affordable_rounds(replace(EFFORT, budget_s=0.1, epochs=3), 500, 0.1) == 500
 
 
 def test_columns_of_one_head_stay_together(fitted: Fits) -> None:
