@@ -187,7 +187,7 @@ def _show(bundles: "list[tuple[CircuitSpec, Path, BundleInfo]]") -> None:
     }
     rows = []
     for spec, path, info in bundles:
-        loop = info.metrics["closed_loop"]["test"]
+        loop = info.metrics["closed_loop"].get("test", {})
         errors = [
             percent(None if loop.get(k) is None else 100 * loop[k]) for k in ("energy", "event", "latency")
         ]

@@ -1,5 +1,6 @@
 """How good a surrogate the first runs of a recording make: the judge of `circuit record --until`."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,11 +41,4 @@ def _first(dataset: Dataset, runs: int) -> Dataset:
     if held_out.all() or not held_out.any():
         raise DatasetError(f"{dataset.paths[0]}: {len(known)} runs are too few to hold some out")
     parts = (known[~held_out], known[held_out], np.zeros(0, np.int64), np.zeros(0, np.int64))
-    return Dataset(
-        dataset.spec,
-        dataset.steps,
-        dataset.runs,
-        dict(zip(PARTS, parts, strict=True)),
-        dataset.sha256,
-        dataset.paths,
-    )
+    return replace(dataset, split=dict(zip(PARTS, parts, strict=True)))

@@ -29,7 +29,8 @@ class _Score(_Figures):
 
 class _ClosedLoop(_Figures):
     selection: _Score
-    test: dict[str, float | None]
+    test: dict[str, float | None] = {}
+    """Missing where training was interrupted before it read the test part."""
 
 
 class _Metrics(_Figures):

@@ -77,22 +77,29 @@ def train(
 
     `out` defaults to the place where `open_bank` looks. `epochs` replaces the budget, so that every machine
     trains the same networks. The test part is read once, when all families are trained. Raises DatasetError,
-    UserError (a library is missing) or BundleError (the graph does not do what the model does).
+    UserError (a library is missing), or BundleError when the other families are written (a graph does not do
+    what its model does).
     """
     families = wanted(family)
     dataset = load_dataset(recordings, spec, seed)
     training = Training(dataset, bundle_root(spec) if out is None else out, seed)
     end_s = time.monotonic() + budget_minutes * 60
-    trained = []
+    trained: list[Trained] = []
+    refused: list[str] = []
     for index, one in enumerate(families):
 
         def report(share: float, message: str, index: int = index, name: str = one.name) -> None:
             progress((index + 0.99 * share) / len(families), f"{name}: {message}")
 
         budget_s = max(end_s - time.monotonic(), 1.0) / (len(families) - index)
-        trained.append(training.fit(one, Effort(seed, budget_s, epochs, report, {})))
-    finished = training.read_test(trained)
+        try:
+            trained.append(training.fit(one, Effort(seed, budget_s, epochs, report, {})))
+        except BundleError as error:
+            refused.append(f"{one.name}: {error}")
+    finished = training.read_test(trained) if trained else []
     progress(1.0, "done")
+    if refused:
+        raise BundleError(f"{'; '.join(refused)}; written: {_names(trained) or 'none'}")
     order = ranked([(each.path, each.info) for each in finished])
     return sorted(finished, key=lambda each: [path for path, _ in order].index(each.path))
 
@@ -106,9 +113,13 @@ def wanted(family: str) -> list[Family]:
     if missing:
         raise UserError(
             f"family '{family}' needs {', '.join(missing)} to train; install with: "
-            "pip install 'simcore-ams[train,torch]'"
+            f"pip install {' '.join(missing)}"
         )
     return [registry.load("surrogate_families", found.teacher), found] if found.teacher else [found]
+
+
+def _names(trained: Sequence[Trained]) -> str:
+    return ", ".join(each.info.family for each in trained)
 
 
 def _missing(family: Family) -> list[str]:
@@ -155,7 +166,7 @@ class Training:
     def read_test(self, trained: Sequence[Trained]) -> list[Trained]:
         """Add the figures of the test part to every bundle."""
         spec = self._dataset.spec
-        reads = self._dataset.open_test(f"training of {', '.join(each.info.family for each in trained)}")
+        reads = self._dataset.open_test(f"training of {_names(trained)}")
         finished = []
         for each in trained:
             bundle = load_bundle(each.path, spec)

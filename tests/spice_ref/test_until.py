@@ -1,6 +1,14 @@
 """A recording ends when more data no longer help."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simcore.recording import read_recording
 from spice_ref.until import FIRST_RUNS, Round, record_until
+from tests.conftest import Outcome
 
 
 def curve(errors: list[float], most: int) -> tuple[list[Round], list[int]]:
@@ -25,3 +33,14 @@ def test_two_rounds_without_a_fall_end_it() -> None:
 
 def test_few_runs_are_one_round() -> None:
     assert curve([0.5], most=30)[1] == [30]
+
+
+@pytest.mark.spice
+@pytest.mark.slow
+def test_the_command_records_and_tells_the_error(simcore: Callable[..., Outcome], tmp_path: Path) -> None:
+    circuit = Path(__file__).parents[1] / "circuits" / "rc"
+    out = tmp_path / "a.h5"
+    told = simcore("circuit", "record", circuit, "--runs", 40, "--steps", 20, "--until", "--out", out)
+    assert told.code == 0, told.err
+    assert re.search(r"40 runs: error [\d.]+ %", told.out)
+    assert len(read_recording(out)[2].run) == 40

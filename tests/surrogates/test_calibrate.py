@@ -1,6 +1,8 @@
 """Intervals of layers: calibrated on compared runs, stated by the next run, counted by the next one."""
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from simcore.scenario import load_scenario
 from surrogates.bundle import read_info
 from surrogates.calibrate import calibrate
 from surrogates.shipped import SHIPPED
+from tests.conftest import Outcome
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "digits_spiking.toml"
 
@@ -44,6 +47,15 @@ def test_calibrated_intervals_are_stated_and_cover_what_they_came_from(bundle: P
     coverage = after.figures["coverage"]["energy"]
     assert (coverage["covered"], coverage["n"]) == (12.0, 12.0)
     assert 0.7 < coverage["low"] < coverage["high"] == pytest.approx(1.0)
+
+
+def test_the_command_shows_the_intervals(
+    bundle: Path, tmp_path: Path, simcore: Callable[..., Outcome]
+) -> None:
+    compared(bundle, tmp_path, 3)
+    told = simcore("surrogate", "calibrate", tmp_path, width=200)
+    assert told.code == 0, told.err
+    assert re.search(r"trunk +energy +90 % +[\d.]+ % +9 ", told.out), told.out
 
 
 def test_intervals_of_units_stay(bundle: Path, tmp_path: Path) -> None:

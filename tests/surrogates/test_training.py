@@ -3,17 +3,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from simcore.errors import ContractError, DatasetError, RegistryError, UserError
+from simcore import registry
+from simcore.errors import BundleError, ContractError, DatasetError, RegistryError, UserError
 from simcore.spec import CircuitSpec
 from surrogates import train as training
-from surrogates.bundle import BundleInfo
+from surrogates.bundle import BundleInfo, read_info
 from surrogates.dataset import load_dataset, split_runs
 from surrogates.learning import selection_error
-from surrogates.shipped import pareto_front, ranked
+from surrogates.shipped import BEST, find_bundle, pareto_front, ranked
 from surrogates.train import Trained, train
 from tests.surrogates.fakes import crossbar_spec, lif_spec, record_fake
 
@@ -122,7 +124,7 @@ def test_a_missing_library_is_named(
     recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "_missing", lambda family: ["torch"])
-    with pytest.raises(UserError, match="family 'trunk' needs torch to train; install with"):
+    with pytest.raises(UserError, match="needs torch to train; install with: pip install torch"):
         train(*recordings["fake_lif"], "trunk", tmp_path)
 
 
@@ -149,6 +151,61 @@ def test_intervals_cover_the_runs_that_they_were_made_for(trained: Bundles) -> N
         widths = [each.half_width for each in intervals if each.quantity == "energy"]
         assert [each.level for each in intervals if each.quantity == "energy"] == [0.8]
         assert 0 < widths[0] < 0.1
+
+
+@pytest.fixture
+def without_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`linear` and `mean` are all that is installed, and the parity gate refuses the first of them."""
+    families = {name: registry.load("surrogate_families", name) for name in ("linear", "mean")}
+    monkeypatch.setattr(training, "available_families", lambda: families)
+    gate = training._gate
+    answers = iter([False, True, True])
+
+    def picky(*args: Any) -> Any:
+        if not next(answers):
+            raise BundleError("graph 'driven': state differs")
+        return gate(*args)
+
+    monkeypatch.setattr(training, "_gate", picky)
+
+
+def test_a_family_that_is_refused_stops_no_other(
+    recordings: Recordings, tmp_path: Path, without_trunk: None
+) -> None:
+    with pytest.raises(BundleError, match="linear: graph 'driven': state differs; written: mean"):
+        train(*recordings["fake_lif"], "all", tmp_path)
+    assert not (tmp_path / "linear").exists()
+    assert read_info(tmp_path / "mean").metrics["closed_loop"]["test"]["event"] == 1.0
+
+
+def test_a_bundle_of_an_interrupted_training_can_be_used(
+    recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, path = recordings["fake_lif"]
+
+    def interrupted(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Training, "read_test", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(spec, path, "linear", tmp_path)
+    info = read_info(tmp_path / "linear")
+    assert set(info.metrics["closed_loop"]) == {"selection"}
+    own = spec.model_copy(update={"folder": str(tmp_path)})
+    (tmp_path / "bundles" / spec.name).mkdir(parents=True)
+    (tmp_path / "linear").rename(tmp_path / "bundles" / spec.name / "linear")
+    assert find_bundle(own, BEST, tmp_path).name == "linear"
+
+
+def test_the_student_is_trained_after_its_teacher(recordings: Recordings, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: networks cannot be trained here")
+    found = train(*recordings["fake_lif"], "distilled", tmp_path, epochs=15)
+    by_name = {each.info.family: each.info.metrics for each in found}
+    assert set(by_name) == {"trunk", "distilled"}
+    student = by_name["distilled"]["closed_loop"]["test"]
+    assert student["event"] < 0.15
+    assert student["energy_total"] < 0.05
+    assert {part["hidden"][0] for name, part in found[0].info.model.items() if name != "reset"} < {96, 160}
 
 
 def test_bundle_tells_its_split_and_hold_out_figures(trained: Bundles) -> None:
