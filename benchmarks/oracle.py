@@ -25,8 +25,9 @@ from simcore.bank import Floats
 from simcore.clock import PS_PER_S, seconds
 from simcore.ledger import TraceRows
 from simcore.result import RunResult
-from simcore.run import closing_all, run
+from simcore.run import run
 from simcore.scenario import Scenario, load_scenario
+from simcore.shard import closing_all
 from simcore.terminal import console, progress_bar, table
 from spice_ref.queue import open_queue
 

@@ -21,9 +21,9 @@ from simcore.errors import ResultError, UserError
 from simcore.estimate import FEWEST
 from simcore.rasters import Pairs, Recorded
 from simcore.result import RunResult
-from simcore.run import Progress, rehearse
 from simcore.scenario import Scenario
 from simcore.schedule import scaled
+from simcore.shard import Progress, rehearse
 from simcore.survey import SOLVER, Solver, Survey
 
 FILE = "audit.json"

@@ -132,6 +132,36 @@ class RasterResult:
     """Whether ngspice answered because the bank had left its range."""
 
 
+@dataclass(frozen=True, slots=True)
+class RasterBatch:
+    """The whole inputs of n_units units as a struct of arrays; unit i has rows `starts[i]:starts[i + 1]`."""
+
+    params: Floats
+    """(n_units, n_param)"""
+    starts: NDArray[np.int64]
+    """(n_units + 1,)"""
+    duration_ps: NDArray[np.int64]
+    """(n,) of all units, one behind the other; so are the next two."""
+    inputs: Floats
+    """(n, n_in)"""
+    idle: NDArray[np.bool_]
+    """(n,)"""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """What the units of a RasterBatch did, struct of arrays too."""
+
+    reset_state: Floats
+    """(n_units, n_state)"""
+    reset_outputs: Floats
+    """(n_units, n_out)"""
+    steps: StepResult
+    """n rows, in the order of the batch."""
+    counters: Mapping[str, NDArray[np.int64]]
+    """As `AnalogBank.counters`; `guarded` too where some unit was."""
+
+
 @runtime_checkable
 class OpenLoop(Protocol):
     """Optional: answer whole rasters at once (one continuous transient per unit on ngspice)."""
@@ -140,6 +170,17 @@ class OpenLoop(Protocol):
         self, rasters: list[Raster], progress: Callable[[float], None] = lambda _: None
     ) -> list[RasterResult]:
         """Return one result per raster, in order; `progress` is called with the share done, 0..1."""
+        ...
+
+
+@runtime_checkable
+class BatchOpenLoop(OpenLoop, Protocol):
+    """Optional: the same without an object per unit, for banks whose answer is cheaper than an object."""
+
+    def replay_batch(
+        self, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+    ) -> BatchAnswer:
+        """Answer every unit's whole input from reset; `progress` is called with the share done, 0..1."""
         ...
 
 

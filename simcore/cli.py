@@ -17,8 +17,9 @@ from simcore.audit import TRACED, Audit, Goal, audit, choose_pairs
 from simcore.compare import COMPARISON, Comparison, compare, compare_scenario, load_comparison
 from simcore.errors import UserError
 from simcore.result import RunResult
-from simcore.run import rehearse, run
+from simcore.run import run
 from simcore.scenario import Scenario, load_scenario
+from simcore.shard import rehearse
 from simcore.summary_tables import audit_tables, error_tables, layer_tables
 from simcore.terminal import console, progress_bar
 from simcore.units import percent, si
@@ -38,7 +39,8 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key: architecture.options.steps=50."),
 ]
 ClusterOption = Annotated[
-    str | None, typer.Option(help="Dask scheduler that runs the ngspice jobs: tcp://HOST:8786.")
+    str | None,
+    typer.Option(help="Dask scheduler that runs the ngspice jobs or the samples: tcp://HOST:8786."),
 ]
 WavesOption = Annotated[
     list[str] | None,
@@ -81,6 +83,7 @@ def run_command(
     guard: Annotated[
         bool, typer.Option("--guard", help="Replay units that leave the surrogate's range on ngspice.")
     ] = False,
+    workers: Annotated[int, typer.Option(help="Processes that share many samples; 0: all cores.", min=0)] = 0,
     cluster: ClusterOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and stop.")] = False,
 ) -> None:
@@ -104,7 +107,7 @@ def run_command(
             check_choices(chosen, rehearse(config), samples_run)
         pairs = choose_pairs(config, max(TRACED, audit_pairs or 0)) if is_audited else False
         bar = show(f"{config.name} on {config.backend.default}")
-        result = run(config, directory, trace=trace or pairs, progress=bar)
+        result = run(config, directory, trace=trace or pairs, progress=bar, workers=workers)
         drawn = write_waves(result, chosen, directory, show("waveforms")) if chosen else []
         found = audit(result, **asdict(goal), progress=show("audit on ngspice")) if is_audited else None
     _show_run(result)

@@ -19,8 +19,9 @@ from simcore.errors import ResultError
 from simcore.ledger import TraceRows
 from simcore.metrics import UNDEFINED, Figure
 from simcore.result import FILE, RunResult
-from simcore.run import Progress, rehearse, run
+from simcore.run import run
 from simcore.scenario import Scenario, parse_scenario
+from simcore.shard import Progress, rehearse
 
 REFERENCE, CANDIDATE, ALIGNED = "reference", "candidate", "aligned"
 """Folders of a comparison's three runs."""

@@ -62,15 +62,19 @@ class ResultWriter:
     An earlier result in the directory stays until the first batch is finished.
     """
 
-    def __init__(self, directory: Path, provenance: Mapping[str, Any]) -> None:
+    def __init__(self, directory: Path, provenance: Mapping[str, Any], n_kept: int = 0) -> None:
+        """`n_kept`: go on with the run in the directory, behind so many of its samples."""
         self.path = directory / FILE
         self._partial = directory / f"{FILE}.partial"
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self._partial, "w")
+            self._file = h5py.File(self.path, "r+") if n_kept else h5py.File(self._partial, "w")
         except OSError as error:
             raise ResultError(f"cannot write {self.path}: {error}") from error
         self._file.attrs["schema"] = SCHEMA
+        if n_kept:
+            with self._telling():
+                _cut(self._file, n_kept)
         try:
             self.describe(provenance)
         except ResultError:
@@ -306,6 +310,22 @@ def half_width_pct(layer: Mapping[str, Any], quantity: str, level: float = LEVEL
         if each["quantity"] == quantity and each["level"] == level
     ]
     return widths[0] if widths else None
+
+
+def _cut(file: h5py.File, n: int) -> None:
+    """Drop what belongs to no finished sample: a kill may have left rows behind the first n samples."""
+
+    def cut(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            item.resize(n, axis=0)
+
+    file["results"].visititems(cut)
+    kept = file["results/sample"][:]
+    for group in file[WHOLE].values() if WHOLE in file else ():
+        rows = int(np.count_nonzero(np.isin(group["lane"][:], kept)))
+        for column in group.values():
+            column.resize(rows, axis=0)
+        group.attrs["n"] = rows
 
 
 def _append(group: h5py.Group, name: str, values: NDArray[Any]) -> None:

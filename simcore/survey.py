@@ -14,8 +14,8 @@ from simcore.bank import BankRequest, Floats, OpenLoop, RasterResult
 from simcore.differences import Difference, columns, difference
 from simcore.estimate import Sample, allocate, merged, neyman, strata_by_size
 from simcore.rasters import Pairs, Recorded
-from simcore.run import Progress
 from simcore.schedule import scaled
+from simcore.shard import Progress
 
 SOLVER = "spice"
 CANDIDATES = 16

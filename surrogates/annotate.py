@@ -14,11 +14,21 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from simcore import registry
-from simcore.bank import AnalogBank, BankRequest, Floats, Raster, RasterResult, StepInput, StepResult
+from simcore.bank import (
+    AnalogBank,
+    BankRequest,
+    BatchAnswer,
+    Floats,
+    Raster,
+    RasterBatch,
+    RasterResult,
+    StepInput,
+    StepResult,
+)
 from simcore.closed_form import ClosedFormBank
 from simcore.errors import BundleError, CircuitError, ScenarioError
 from simcore.manifest import explain
-from simcore.replay import stepped
+from simcore.replay import joined, split_answer, stepped_batch
 from simcore.spec import CircuitSpec, Record
 from surrogates.behaviour import UserModel, load_function
 from surrogates.bundle import SurrogateBundle, load_bundle
@@ -124,18 +134,20 @@ class AnnotatedBank:
     def replay(
         self, rasters: list[Raster], progress: Callable[[float], None] = lambda _: None
     ) -> list[RasterResult]:
+        """Answer each raster from reset, see `replay_batch`."""
+        batch = joined(rasters)
+        return split_answer(self.replay_batch(batch, progress), batch.starts)
+
+    def replay_batch(
+        self, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+    ) -> BatchAnswer:
         """Step each raster as a unit of its own from reset: row j of all of them in one call."""
-        params = np.stack([raster.params for raster in rasters])
-        bank = AnnotatedBank(self._bundle, self.spec, params, self._open_behaviour)
+        bank = AnnotatedBank(self._bundle, self.spec, batch.params, self._open_behaviour)
         bank._surrogate.ranges = self._surrogate.ranges
         reset_outputs, reset_state = bank.reset(), bank._surrogate.state
-        steps = stepped(bank, rasters, progress)
+        steps = stepped_batch(bank, batch, progress)
         self._replay_cpu_s += bank._surrogate.provenance()["inference_cpu_s"]
-        outside = bank.counters()["out_of_range"]
-        return [
-            RasterResult(reset_state[unit], reset_outputs[unit], rows, out_of_range=int(outside[unit]))
-            for unit, rows in enumerate(steps)
-        ]
+        return BatchAnswer(reset_state, reset_outputs, steps, bank.counters())
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:
         """Return the bundle's counts per unit since reset."""

@@ -9,11 +9,20 @@ import onnxruntime
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from simcore.bank import BankRequest, Floats, Raster, RasterResult, StepInput, StepResult
+from simcore.bank import (
+    BankRequest,
+    BatchAnswer,
+    Floats,
+    Raster,
+    RasterBatch,
+    RasterResult,
+    StepInput,
+    StepResult,
+)
 from simcore.errors import ContractError, ScenarioError
 from simcore.guard import GuardedBank
 from simcore.manifest import explain
-from simcore.replay import stepped
+from simcore.replay import joined, split_answer, stepped_batch
 from simcore.spec import CircuitSpec, PortKind, Record
 from surrogates.bundle import SurrogateBundle, load_bundle
 from surrogates.features import Rows
@@ -122,18 +131,20 @@ class SurrogateBank:
     def replay(
         self, rasters: list[Raster], progress: Callable[[float], None] = lambda _: None
     ) -> list[RasterResult]:
+        """Answer each raster from reset, see `replay_batch`."""
+        batch = joined(rasters)
+        return split_answer(self.replay_batch(batch, progress), batch.starts)
+
+    def replay_batch(
+        self, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+    ) -> BatchAnswer:
         """Step each raster as a unit of its own from reset: row j of all of them in one call."""
-        bank = SurrogateBank(self._bundle, self.spec, np.stack([raster.params for raster in rasters]))
+        bank = SurrogateBank(self._bundle, self.spec, batch.params)
         bank.ranges = self.ranges
         reset_state, reset_outputs = bank._state.copy(), bank._outputs.copy()
-        steps = stepped(bank, rasters, progress)
+        steps = stepped_batch(bank, batch, progress)
         self._cpu_s += bank._cpu_s
-        return [
-            RasterResult(
-                reset_state[unit], reset_outputs[unit], rows, out_of_range=int(bank._out_of_range[unit])
-            )
-            for unit, rows in enumerate(steps)
-        ]
+        return BatchAnswer(reset_state, reset_outputs, steps, bank.counters())
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:
         """Return steps that began outside the training range, per unit; a model has no rails."""

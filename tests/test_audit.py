@@ -15,8 +15,8 @@ from simcore.compare import matched, replaying
 from simcore.errors import ResultError, UserError
 from simcore.rasters import Recorded
 from simcore.result import RunResult
-from simcore.run import rehearse
 from simcore.scenario import Scenario
+from simcore.shard import rehearse
 from tests.conftest import Outcome
 from tests.test_scenarios import SCENARIOS
 

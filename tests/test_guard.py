@@ -11,8 +11,8 @@ from simcore.errors import ScenarioError
 from simcore.ledger import TraceRows
 from simcore.rasters import Recorded
 from simcore.result import RunResult
-from simcore.run import rehearse
 from simcore.scenario import Scenario
+from simcore.shard import rehearse
 from tests.conftest import Outcome
 from tests.simcore.test_run_ahead import looped
 from tests.test_scenarios import SCENARIOS

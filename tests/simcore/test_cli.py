@@ -221,11 +221,11 @@ def test_ctrl_c_says_that_finished_samples_are_kept(
         done.append(args)
         if len(done) == 2:
             raise KeyboardInterrupt
-        return run_batch(*args)
+        return run_shard(*args)
 
-    run_batch = run_module._run_batch
+    run_shard = run_module.run_shard
     monkeypatch.setattr(run_module, "LANES", 3)
-    monkeypatch.setattr(run_module, "_run_batch", press)
+    monkeypatch.setattr(run_module, "run_shard", press)
     outcome = simcore("run", scenario_file, "--out", tmp_path)
     assert outcome.code == 130
     assert "stopped; what was finished is kept" in outcome.err

@@ -9,11 +9,11 @@ import pytest
 
 from simcore import load_scenario, run
 from simcore.architecture import Batch, Network
-from simcore.bank import OpenLoop, Raster, RasterResult, StepInput
+from simcore.bank import BatchAnswer, OpenLoop, Raster, RasterBatch, RasterResult, StepInput
 from simcore.engine import BankSlot, Engine
 from simcore.errors import ScenarioError
 from simcore.ledger import LayerTotals, Ledger, TraceRows
-from simcore.replay import stepped
+from simcore.replay import joined, split_answer, stepped, stepped_batch
 from simcore.schedule import has_feedback, lock_step, run_ahead
 from tests.simcore.fakes import FakeBank, Relay, Script, follower, leaky
 from tests.simcore.test_schedule import PERIOD_PS, Watch, pulse
@@ -28,14 +28,24 @@ class Replaying(FakeBank):
     def replay(
         self, rasters: list[Raster], progress: Callable[[float], None] = lambda _: None
     ) -> list[RasterResult]:
-        bank = FakeBank(self.spec, np.stack([raster.params for raster in rasters]))
+        batch = joined(rasters)
+        return split_answer(self.answer(batch, progress), batch.starts)
+
+    def answer(self, batch: RasterBatch, progress: Callable[[float], None]) -> BatchAnswer:
+        bank = FakeBank(self.spec, batch.params)
         reset = bank.reset()
-        steps = stepped(bank, rasters, progress)
-        counts = bank.counters()["out_of_range"].tolist()
-        return [
-            RasterResult(np.zeros(1), out, rows, count)
-            for out, rows, count in zip(reset, steps, counts, strict=True)
-        ]
+        return BatchAnswer(
+            np.zeros((len(reset), 1)), reset, stepped_batch(bank, batch, progress), bank.counters()
+        )
+
+
+class Batched(Replaying):
+    """The same without an object per unit."""
+
+    def replay_batch(
+        self, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+    ) -> BatchAnswer:
+        return self.answer(batch, progress)
 
 
 class Sum:
@@ -80,7 +90,7 @@ def simulate(
     return ledger.totals(), ledger.trace(), built.readout.fired, counters
 
 
-@pytest.mark.parametrize("kind", [FakeBank, Replaying])
+@pytest.mark.parametrize("kind", [FakeBank, Replaying, Batched])
 @pytest.mark.parametrize(("merge", "delay"), [(True, 1), (True, 3), (False, 1)])
 def test_run_ahead_gives_the_same_ledger(kind: type[FakeBank], merge: bool, delay: int) -> None:
     totals, rows, fired, counters = simulate(FakeBank, False, merge, delay)

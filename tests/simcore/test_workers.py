@@ -1,0 +1,124 @@
+"""Shards on worker processes: the same bytes, nothing lost when one dies or the run is stopped."""
+
+from importlib import import_module
+from pathlib import Path
+
+import h5py
+import pytest
+
+from simcore import load_scenario, run
+from simcore.errors import SimcoreError
+from simcore.scenario import Scenario
+from simcore.workers import _Process, in_processes
+from tests.test_scenarios import SCENARIOS
+
+run_module = import_module("simcore.run")
+
+
+def scenario(samples: int = 9) -> Scenario:
+    return load_scenario(
+        SCENARIOS / "digits_spiking.toml",
+        [f"samples={samples}", "backend.default=ideal", "architecture.options.steps=8"],
+    )
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "LANES", 2)
+    monkeypatch.setattr(run_module, "MANY", 3)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    found = {}
+    with h5py.File(path / "result.h5") as file:
+        for name in ("results", "trace"):
+            if name in file:
+                file[name].visititems(
+                    lambda key, x: (
+                        found.update({key: x[()].tobytes()}) if isinstance(x, h5py.Dataset) else None
+                    )
+                )
+    return found
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_same_bytes_on_any_number_of_workers(tmp_path: Path, trace: bool) -> None:
+    for workers in (1, 2, 3):
+        run(scenario(), tmp_path / str(workers), workers=workers, trace=trace)
+    one, two, three = (contents(tmp_path / str(workers)) for workers in (1, 2, 3))
+    assert len(one) > 20
+    assert one == two == three
+
+
+def test_cpu_time_of_workers_is_counted(tmp_path: Path) -> None:
+    result = run(scenario(), tmp_path, workers=2)
+    assert result.provenance["cpu_s"] > 0.1 * result.provenance["wall_s"]
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stopped_run_goes_on(tmp_path: Path, workers: int) -> None:
+    whole = run(scenario(), tmp_path / "whole", trace=True)
+
+    def stop(share: float) -> None:
+        if share > 0.7:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(scenario(), tmp_path / "part", trace=True, workers=workers, progress=stop)
+    with h5py.File(tmp_path / "part" / "result.h5", "r+") as file:
+        assert 0 < len(file["results/sample"]) < 9
+        # A kill within a batch leaves rows that belong to no finished sample.
+        file["results/label"].resize(len(file["results/label"]) + 1, axis=0)
+        lanes = file["trace/hidden/lane"]
+        lanes.resize(len(lanes) + 5, axis=0)
+        lanes[-5:] = 10**6
+    shares: list[float] = []
+    result = run(scenario(), tmp_path / "part", trace=True, workers=workers, progress=shares.append)
+    assert min(shares) > 0.3
+    assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+    assert result.summary()["accuracy"] == whole.summary()["accuracy"]
+
+
+def test_finished_run_or_other_settings_start_again(tmp_path: Path) -> None:
+    for samples in (4, 9, 9):
+        shares: list[float] = []
+        run(scenario(samples), tmp_path, workers=1, progress=shares.append)
+        assert min(shares) < 0.5
+
+
+def test_worker_that_dies_is_told_and_the_finished_samples_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _Process.ask
+
+    def dies(self: _Process, job: tuple) -> object:
+        if job[1] == 6:
+            self._process.kill()
+        return asked(self, job)
+
+    monkeypatch.setattr(_Process, "ask", dies)
+    with pytest.raises(SimcoreError, match=r"worker process died .* samples 6 to 7") as caught:
+        run(scenario(), tmp_path, workers=2)
+    assert "6 samples finished before" in caught.value.__notes__[0]
+    monkeypatch.undo()
+    assert len(run(scenario(), tmp_path, workers=1).samples) == 9
+
+
+def test_error_in_a_worker_is_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = scenario().model_copy(update={"samples": 10**6})
+    with pytest.raises(SimcoreError, match="samples 0 to 1000000 asked for"):
+        list(in_processes(1, bad, [(0, 2)], trace=False))
+
+
+def test_large_networks_run_fewer_samples_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls = []
+    alone = run_module.run_shard
+    monkeypatch.setattr(run_module, "run_shard", lambda *args: calls.append(args[2]) or alone(*args))
+    monkeypatch.setattr(run_module, "LANES", 64)
+    monkeypatch.setattr(run_module, "ROWS", 3 * 106 * 10)
+    run(scenario(), tmp_path, workers=1)
+    assert calls == [3, 3, 3]
