@@ -15,7 +15,7 @@ from simcore.bank import AnalogBank, OpenLoop, StepInput, StepResult
 from simcore.errors import ContractError
 from simcore.idle import Call, IdleTracker
 from simcore.ledger import Address, Ledger
-from simcore.replay import Counts, replayed
+from simcore.replay import Counts, in_calls, replayed
 from simcore.spec import PortKind
 
 
@@ -135,8 +135,9 @@ class Engine:
         if isinstance(seat.bank, OpenLoop):
             params = seat.bank.params[seat.first : seat.first + seat.n_units]
             flat = [call for calls in edges for call in calls]
-            seat.outputs, results, seat.replayed = replayed(seat.bank, params, flat, progress)
-            answers = iter(results)
+            seat.outputs, whole, seat.replayed = replayed(seat.bank, params, flat, progress)
+            self._record(seat, flat, whole)
+            answers = iter(in_calls(whole, flat))
         nothing = np.zeros(seat.n_units, dtype=np.bool_)
         shown = [self._show({id(seat): nothing}, [seat])[layer]]
         for step, calls in enumerate(edges):
@@ -174,17 +175,27 @@ class Engine:
     def _execute(
         self, seat: _Seat, calls: list[Call], answers: Iterator[StepResult] | None = None
     ) -> NDArray[np.bool_]:
-        """Step the bank call by call, or take the answers; return which units fired in time, (n_units,)."""
+        """Step the bank call by call, or take recorded answers; return which units fired in time."""
         fired = np.zeros(seat.n_units, dtype=np.bool_)
         for call in calls:
             units = call.request.units
-            result = next(answers) if answers else seat.bank.step(seat.in_bank(call.request))
-            if not np.isfinite(result.supply_j + result.input_j).all():
-                raise ContractError(f"bank of {seat.bank.spec.name}: an energy is not finite")
+            if answers:
+                result = next(answers)
+            else:
+                result = seat.bank.step(seat.in_bank(call.request))
+                self._record(seat, [call], result)
             seat.outputs[units] = result.outputs
-            self._ledger.record(seat.address.take(units), call, result, seat.bank.spec.period_ps)
             fired[units] |= result.fired & ~call.merged
         return fired
+
+    def _record(self, seat: _Seat, calls: Sequence[Call], result: StepResult) -> None:
+        """Enter the rows of some calls into the ledger."""
+        if not calls:
+            return
+        if not np.isfinite(result.supply_j + result.input_j).all():
+            raise ContractError(f"bank of {seat.bank.spec.name}: an energy is not finite")
+        units = np.concatenate([call.request.units for call in calls])
+        self._ledger.record(seat.address.take(units), calls, result, seat.bank.spec.period_ps)
 
     def _show(
         self, fired: Mapping[int, NDArray[np.bool_]], seats: Sequence[_Seat] | None = None

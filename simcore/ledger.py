@@ -132,32 +132,36 @@ class Ledger:
         elif trace:
             self._kept = {name: np.ones((n_lanes, size), np.bool_) for name, size in layer_sizes.items()}
 
-    def record(self, at: Address, call: Call, result: StepResult, period_ps: int) -> None:
-        """Add one answered bank call; `at` has one entry per row."""
+    def record(self, at: Address, calls: Sequence[Call], result: StepResult, period_ps: int) -> None:
+        """Add answered bank calls; `at` and `result` have the rows of all of them, one behind the other.
+
+        Rows are added one by one in their order: the sums do not depend on how calls are grouped.
+        """
+        call = Rows.of(calls)
         driven = np.where(result.fired, int(StepKind.ACTIVE), int(StepKind.QUIET))
-        kind = np.full_like(driven, int(StepKind.IDLE)) if call.request.idle else driven
-        cell = (at.layer, at.lane, kind)
-        np.add.at(self._supply, cell, result.supply_j)
-        np.add.at(self._input, cell, result.input_j)
-        np.add.at(self._steps, cell, 1)
-        np.add.at(self._late, cell[:2], result.fired & call.merged)
+        lane = at.layer * self._n_lanes + at.lane
+        cell = lane * len(StepKind) + np.where(call.idle, int(StepKind.IDLE), driven)
+        for totals, values in ((self._supply, result.supply_j), (self._input, result.input_j)):
+            np.add.at(totals.reshape(-1), cell, values)
+        self._steps += np.bincount(cell, minlength=self._steps.size).reshape(self._steps.shape)
         in_time = result.fired & ~call.merged
-        latency_s = _since_drive(call, result, period_ps)
-        timed = in_time & ~np.isnan(latency_s)
-        np.add.at(self._latency, (at.layer[timed], at.lane[timed]), latency_s[timed])
-        np.add.at(self._timed, (at.layer[timed], at.lane[timed]), 1)
-        needed = timed & ~call.gated
+        self._late += self._counted(lane[result.fired & call.merged])
+        latency_s = result.latency_s + call.lag * seconds(period_ps)
+        timed = np.flatnonzero(in_time & ~np.isnan(latency_s))
+        np.add.at(self._latency.reshape(-1), lane[timed], latency_s[timed])
+        self._timed += self._counted(lane[timed])
+        needed = timed[~call.gated[timed]]
         time_s = (call.start - call.lag)[needed] * seconds(period_ps) + latency_s[needed]
-        np.maximum.at(self._last, (at.layer[needed], at.lane[needed]), time_s)
+        np.maximum.at(self._last.reshape(-1), lane[needed], time_s)
         for index, name in enumerate(self._sizes):
             rows = np.flatnonzero(at.layer == index)
             if len(rows):
-                units = (at.lane[rows], at.unit[rows])
-                np.add.at(self._unit_energy[name], units, (result.supply_j + result.input_j)[rows])
-                np.add.at(self._unit_fired[name], units, in_time[rows])
-                kept = rows[self._kept[name][units]] if name in self._kept else rows[:0]
-                if len(kept):
-                    self._trace[name].append(_rows(at, call, result, period_ps).take(kept))
+                unit = at.lane[rows] * self._sizes[name] + at.unit[rows]
+                energy_j = (result.supply_j + result.input_j)[rows]
+                np.add.at(self._unit_energy[name].reshape(-1), unit, energy_j)
+                np.add.at(self._unit_fired[name].reshape(-1), unit[in_time[rows]], 1)
+                if name in self._kept and len(kept := rows[self._kept[name].reshape(-1)[unit]]):
+                    self._trace[name].append(_trace_rows(at, call, result, latency_s, period_ps).take(kept))
 
     def digital(self, actions: Mapping[tuple[str, str], Floats]) -> None:
         """Add digital actions, keyed by (layer that pays, component), each (n_lanes,)."""
@@ -196,26 +200,52 @@ class Ledger:
     def _zeros(self) -> Floats:
         return np.zeros(self._n_lanes)
 
+    def _counted(self, lane: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how often each lane of each layer occurs, (n_layers, n_lanes)."""
+        return np.bincount(lane, minlength=self._late.size).reshape(self._late.shape)
 
-def _since_drive(call: Call, result: StepResult, period_ps: int) -> Floats:
-    """Return the time from the last driven edge to the event, (k,); a bank counts from the step's start."""
-    return result.latency_s + call.lag * seconds(period_ps)
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of some calls, one behind the other."""
+
+    start: NDArray[np.int64]
+    merged: NDArray[np.bool_]
+    gated: NDArray[np.bool_]
+    lag: NDArray[np.int64]
+    idle: NDArray[np.bool_]
+    duration_ps: NDArray[np.int64]
+    inputs: Floats
+
+    @staticmethod
+    def of(calls: Sequence[Call]) -> "Rows":
+        """Join calls."""
+        requests = [call.request for call in calls]
+        return Rows(
+            start=np.concatenate([call.start for call in calls]),
+            merged=np.concatenate([call.merged for call in calls]),
+            gated=np.concatenate([call.gated for call in calls]),
+            lag=np.concatenate([call.lag for call in calls]),
+            idle=np.repeat([x.idle for x in requests], [len(x.units) for x in requests]),
+            duration_ps=np.concatenate([x.duration_ps for x in requests]),
+            inputs=np.concatenate([x.inputs for x in requests]),
+        )
 
 
-def _rows(at: Address, call: Call, result: StepResult, period_ps: int) -> TraceRows:
-    request = call.request
+def _trace_rows(at: Address, call: Rows, result: StepResult, latency_s: Floats, period_ps: int) -> TraceRows:
+    """Return all rows; a latency counts from the last driven edge, a bank's own from the step's start."""
     return TraceRows(
         lane=at.lane,
         unit=at.unit,
         step=call.start,
-        periods=request.duration_ps // period_ps,
-        idle=np.full(len(at.lane), request.idle),
+        periods=call.duration_ps // period_ps,
+        idle=call.idle,
         merged=call.merged,
         gated=call.gated,
         fired=result.fired,
         supply_j=result.supply_j,
         input_j=result.input_j,
-        latency_s=_since_drive(call, result, period_ps),
-        inputs=request.inputs,
+        latency_s=latency_s,
+        inputs=call.inputs,
         outputs=result.outputs,
     )

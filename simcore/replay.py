@@ -27,8 +27,8 @@ Counts = Mapping[str, NDArray[np.int64]]
 
 def replayed(
     bank: OpenLoop, params: Floats, calls: Sequence[Call], progress: Callable[[float], None]
-) -> tuple[Floats, list[StepResult], Counts]:
-    """Return the outputs at reset (n_units, n_out), the answer of each call, and the counters of the units.
+) -> tuple[Floats, StepResult, Counts]:
+    """Return the outputs at reset (n_units, n_out), the rows of all calls in order, the units' counters.
 
     `params` are (n_units, n_param). `calls` are in order of time and reach every unit; a unit's rows in them
     make its raster.
@@ -47,10 +47,13 @@ def replayed(
         answer = bank.replay_batch(batch, progress)
     else:
         answer = joined_results(bank.replay(split(batch), progress))
-    place = np.argsort(order)
-    ends = np.cumsum([len(request.units) for request in requests]).tolist()
-    answers = [_rows(answer.steps, place[start:end]) for start, end in itertools.pairwise([0, *ends])]
-    return answer.reset_outputs, answers, answer.counters
+    return answer.reset_outputs, _rows(answer.steps, np.argsort(order)), answer.counters
+
+
+def in_calls(rows: StepResult, calls: Sequence[Call]) -> list[StepResult]:
+    """Return the answer of each call, given the rows of all of them."""
+    ends = np.cumsum([len(call.request.units) for call in calls]).tolist()
+    return [_rows(rows, slice(start, end)) for start, end in itertools.pairwise([0, *ends])]
 
 
 def stepped(

@@ -11,6 +11,7 @@ import pytest
 from simcore import load_scenario, run
 from simcore.compare import compare, compare_scenario
 from simcore.errors import ScenarioError, UserError
+from simcore.result import RunResult
 from simcore.waves import Choice, parse_choice, write_waves
 from tests.conftest import Outcome
 from tests.test_scenarios import SCENARIOS
@@ -62,7 +63,9 @@ def test_noise_is_measured_on_the_runs_own_rasters_and_the_cache_serves_the_seco
     stored = json.loads((tmp_path / "a" / "reference" / "summary.json").read_text())
     now = json.loads((tmp_path / "b" / "reference" / "summary.json").read_text())
     assert [x["energy_j"] for x in stored["layers"]] == [x["energy_j"] for x in now["layers"]]
-    assert provenance["solver_cpu_s"] > 1.0, "the solver seconds of the first run, not those of reading"
+    solved = RunResult(tmp_path / "a" / "reference").provenance
+    seconds = solved["solver_cpu_s"]
+    assert provenance["solver_cpu_s"] > 0.8 * seconds, "the seconds of the first run, not those of reading"
     assert again.figures["noise"] is None
     again.reference.provenance["settings"]["backend"]["spice"]["cluster"] = "tcp://127.0.0.1:9"  # gone
     third = compare(again.reference, again.candidate, tmp_path / "c", noise_samples=1)

@@ -53,7 +53,7 @@ def make_run(
             for idle in (False, True):
                 rows = np.flatnonzero(driven != idle)
                 at, call, result = _step(truth, layer, index, rows, step, idle)
-                ledger.record(at, call, _blurred(result, noise, error, layer, idle), PERIOD_PS)
+                ledger.record(at, [call], _blurred(result, noise, error, layer, idle), PERIOD_PS)
     ledger.digital(
         {
             ("hidden", "accumulate"): np.full(n_samples, 900.0),

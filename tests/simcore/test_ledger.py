@@ -51,15 +51,15 @@ def ledger() -> Ledger:
     fired = [True, False, True, False, True, False]
     latency = [0.25, NAN, 0.5, NAN, 0.125, NAN]
     book.record(
-        everyone, call([0, 1, 2, 3, 4, 5], start=1),
+        everyone, [call([0, 1, 2, 3, 4, 5], start=1)],
         result(fired, [1, 2, 3, 4, 5, 6], [0.5, -0.5, 0.25, 0, 0, 1], [t * 1e-9 for t in latency]), PERIOD_PS,
     )  # fmt: skip
     tail = address([0], [0], [1])
-    book.record(tail, call([1], idle=True, start=2), result([True], [8], [0], [0.75e-9]), PERIOD_PS)
+    book.record(tail, [call([1], idle=True, start=2)], result([True], [8], [0], [0.75e-9]), PERIOD_PS)
     late = call([1], idle=True, start=3, merged=True)
-    book.record(tail, late, result([True], [16], [0], [0.5e-9]), PERIOD_PS)
+    book.record(tail, [late], result([True], [16], [0], [0.5e-9]), PERIOD_PS)
     gated = call([0], start=5, gated=True)
-    book.record(address([0], [0], [0]), gated, result([True], [32], [2], [0.5e-9]), PERIOD_PS)
+    book.record(address([0], [0], [0]), [gated], result([True], [32], [2], [0.5e-9]), PERIOD_PS)
     return book
 
 
@@ -85,9 +85,11 @@ def test_events_without_latency_count_but_are_not_timed() -> None:
     book = Ledger({"a": 2}, 2, trace=True)
     fired, latency = [True, True, True, False], [0.25e-9, NAN, NAN, NAN]
     answer = result(fired, [1, 2, 4, 8], [0, 0, 0, 0], latency)
-    book.record(address([0] * 4, [0, 0, 1, 1], [0, 1, 0, 1]), call([0, 1, 2, 3], start=1), answer, PERIOD_PS)
+    book.record(
+        address([0] * 4, [0, 0, 1, 1], [0, 1, 0, 1]), [call([0, 1, 2, 3], start=1)], answer, PERIOD_PS
+    )
     late = call([1], start=5)
-    book.record(address([0], [0], [1]), late, result([True], [16], [0], [NAN]), PERIOD_PS)
+    book.record(address([0], [0], [1]), [late], result([True], [16], [0], [NAN]), PERIOD_PS)
     a = book.totals()["a"]
     assert a.fired.tolist() == [3, 1]
     assert a.timed.tolist() == [1, 0]
@@ -130,7 +132,7 @@ def test_trace_rows_in_the_order_of_recording(ledger: Ledger) -> None:
 
 def test_untraced_ledger_keeps_no_rows() -> None:
     book = Ledger({"a": 1}, 1)
-    book.record(address([0], [0], [0]), call([0]), result([False], [1], [0], [NAN]), PERIOD_PS)
+    book.record(address([0], [0], [0]), [call([0])], result([False], [1], [0], [NAN]), PERIOD_PS)
     assert book.trace() == {}
 
 
