@@ -1,1 +1,1 @@
-"""Measurements that are too long for the tests; each is run with `python -m benchmarks.<name>`."""
+"""Measurements that are too long for the tests: `python -m benchmarks`, `python -m benchmarks.<name>`."""

@@ -1,6 +1,7 @@
 """Writes trained weights as the small HDF5 files that ship with the package."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -9,9 +10,10 @@ import numpy as np
 from architectures.weights import SHIPPED
 
 
-def save(name: str, layers: Sequence[dict[str, Any]], **attributes: Any) -> None:
+def save(name: str, layers: Sequence[dict[str, Any]], folder: Path = SHIPPED, **attributes: Any) -> None:
     """Write `fc1.weight`, `fc1.bias`, ... with the settings and accuracies as attributes."""
-    with h5py.File(SHIPPED / f"{name}.h5", "w") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    with h5py.File(folder / f"{name}.h5", "w") as file:
         for i, layer in enumerate(layers):
             for part, values in layer.items():
                 array = np.asarray(values)

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from architectures.datasets import digits, mnist
 from architectures.spiking_mlp import CIRCUIT, SpikingOptions
 from architectures.training.store import save
+from architectures.weights import SHIPPED
 from simcore.closed_form import load_constants
 from simcore.lif import LifConstants, LifState, lif_period
 from simcore.manifest import circuit_folder
@@ -164,7 +165,7 @@ def loss_of(net: Net, setting: Setting, images: Tensor, labels: Tensor) -> Tenso
     return cross_entropy(LOGITS_PER_RATE * out.mean(1), labels) + penalty
 
 
-def train(name: str, seed: int) -> None:
+def train(name: str, seed: int, folder: Path) -> None:
     """Train one network and write its weights."""
     setting = SETTINGS[name]
     torch.manual_seed(seed)
@@ -189,15 +190,15 @@ def train(name: str, seed: int) -> None:
     print(f"{name}: {figures}")
     layers = [{"weight": net.rounded(weight).detach().numpy()} for weight in (net.fc1, net.fc2)]
     options = setting.options.model_dump_json()
-    save(
-        name, layers, seed=seed, options=options, script=Path(__file__).name, neuron=NEURON.source, **figures
-    )
+    script = Path(__file__).name
+    save(name, layers, folder, seed=seed, options=options, script=script, neuron=NEURON.source, **figures)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=SETTINGS)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="folder [that of the shipped weights]")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    train(arguments.name, arguments.seed)
+    train(arguments.name, arguments.seed, arguments.out)
