@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy_pictures import draw
+from benchmarks.accuracy_pictures import draw, named
 from simcore.report.errors_table import verdict
 from simcore.report.tables import Cell, Heading, Row, Table
 from simcore.units import DASH, number, percent
@@ -31,7 +31,7 @@ def page(contents: Sequence[Content], pictures: Mapping[str, Sequence[str]]) -> 
     """Return the Markdown; `pictures` are paths by circuit, from the page's folder."""
     parts = [INTRO.read_text(encoding="utf-8").rstrip()]
     for content in contents:
-        parts += _circuit(content, pictures.get(content["circuit"], ()))
+        parts += _circuit(content, pictures.get(named(content), ()))
     return "\n\n".join(parts) + "\n"
 
 
@@ -40,7 +40,7 @@ def _circuit(content: Content, pictures: Sequence[str]) -> list[str]:
     train, test = content["train_rows"], content["test_rows"]
     bundles = ", ".join(f"`{entry['family']}` {entry['bundle_hash'][:12]}" for entry in families)
     parts = [
-        f"## {content['circuit']}",
+        f"## {named(content)}",
         f"{', '.join(content['recordings'])}: {runs['train']:,} runs trained on ({train['driven']:,} driven, "
         f"{train['idle']:,} idle rows), {runs['test']:,} test runs ({test['driven']:,} driven, "
         f"{test['idle']:,} idle rows), read {content['test_reads']} times. Bundles: {bundles}.",
@@ -120,7 +120,7 @@ def main() -> None:
     contents = [load(directory) for directory in args.runs]
     folder = args.out.with_suffix("")
     pictures = {
-        content["circuit"]: [path.relative_to(args.out.parent).as_posix() for path in draw(content, folder)]
+        named(content): [path.relative_to(args.out.parent).as_posix() for path in draw(content, folder)]
         for content in contents
     }
     args.out.write_text(page(contents, pictures), encoding="utf-8")

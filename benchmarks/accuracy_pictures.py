@@ -9,6 +9,11 @@ from surrogates.study.charts import BLOCK, COLOURS, blocks, drawn, log_axis
 Content = Mapping[str, Any]
 
 
+def named(content: Content) -> str:
+    """Return circuit and sizes of an evaluation: `crossbar_row-16`."""
+    return "-".join([content["circuit"], *map(str, content["sizes"].values())])
+
+
 def draw(content: Content, folder: Path) -> list[Path]:
     """Write the pictures of a circuit as PNG and return their paths."""
     import matplotlib as mpl
@@ -18,7 +23,7 @@ def draw(content: Content, folder: Path) -> list[Path]:
     figures = {"pareto": _pareto(content), "drift": _drift(content), "gaps": _gaps(content)}
     paths = []
     for name, figure in figures.items():
-        paths.append(folder / f"{content['circuit']}-{name}.png")
+        paths.append(folder / f"{named(content)}-{name}.png")
         figure.savefig(paths[-1], dpi=110, bbox_inches="tight", metadata={"Software": None})
     return paths
 
@@ -48,7 +53,7 @@ def _pareto(content: Content) -> Any:
     _log(axes, [e["us_per_event"]["driven"] for e in known], [_score(e) for e in known])
     axes.set(
         xlabel="CPU time of a driven event (µs)", ylabel="closed-loop error (%)",
-        title=f"{content['circuit']}: families; the line is the front",
+        title=f"{named(content)}: families; the line is the front",
     )  # fmt: skip
     return figure
 

@@ -63,7 +63,8 @@ def _column(head: str, text: str, figure: str, unit: str) -> tuple[Heading, Call
 def network_name(network: Content) -> str:
     """Return what a compared network is called in tables."""
     n = network["n_samples"]
-    return f"{network['scenario']}, {n} sample{'s' * (n != 1)}"
+    told_apart = f" ({network['name']})" if "name" in network else ""
+    return f"{network['scenario']}, {n} sample{'s' * (n != 1)}{told_apart}"
 
 
 def network_table(content: Content) -> Table | None:

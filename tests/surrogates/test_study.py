@@ -276,7 +276,7 @@ def test_the_accuracy_page_is_made_from_stored_figures(
     text = (tmp_path / "accuracy.md").read_text(encoding="utf-8")
     assert [line for line in text.splitlines() if line.startswith("## ")][2:] == [
         "## fake_lif",
-        "## fake_crossbar",
+        "## fake_crossbar-6",
     ]
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
     assert len(pictures) == 6
