@@ -122,6 +122,7 @@ def main() -> None:
     console.print(f"written: {stored}")
     if args.write:
         write_page(found, args.write)
+        picture(frame, args.write.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Turns a scenario into what the engine runs: circuits, architecture, samples, banks."""
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,17 @@ class Assembly:
             samples=np.arange(start, start + n_lanes),
             seed=self.scenario.seed,
         )
+
+    def digest(self) -> str:
+        """Return a hash of the samples and, where it is a file, of the weights."""
+        config = self.scenario.dataset
+        rows = slice(config.start, config.start + self.scenario.samples)
+        found = hashlib.sha256(self.images.images[rows].tobytes())
+        found.update(self.images.labels[rows].tobytes())
+        weights = Path(self.scenario.base) / Path(self.scenario.architecture.weights).expanduser()
+        if weights.is_file():
+            found.update(weights.read_bytes())
+        return found.hexdigest()
 
 
 def assemble(scenario: Scenario) -> Assembly:

@@ -40,7 +40,7 @@ SetOption = Annotated[
 ]
 ClusterOption = Annotated[
     str | None,
-    typer.Option(help="Dask scheduler that runs the ngspice jobs or the samples: tcp://HOST:8786."),
+    typer.Option(help="Dask scheduler that runs the ngspice jobs, or 256 samples and more: tcp://HOST:8786."),
 ]
 WavesOption = Annotated[
     list[str] | None,
@@ -83,7 +83,12 @@ def run_command(
     guard: Annotated[
         bool, typer.Option("--guard", help="Replay units that leave the surrogate's range on ngspice.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Processes that share many samples; 0: all cores.", min=0)] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes that share the samples, from 256 on and without ngspice; 0: all cores.", min=0
+        ),
+    ] = 0,
     cluster: ClusterOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and stop.")] = False,
 ) -> None:

@@ -66,17 +66,20 @@ class ResultWriter:
         """`n_kept`: go on with the run in the directory, behind so many of its samples."""
         self.path = directory / FILE
         self._partial = directory / f"{FILE}.partial"
+        self._is_new, self._has_appended = not n_kept, False
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self.path, "r+") if n_kept else h5py.File(self._partial, "w")
+            self._partial.unlink(missing_ok=True)
+            self._file = h5py.File(self._partial, "w") if self._is_new else h5py.File(self.path, "r+")
         except OSError as error:
             raise ResultError(f"cannot write {self.path}: {error}") from error
-        self._file.attrs["schema"] = SCHEMA
-        if n_kept:
-            with self._telling():
-                _cut(self._file, n_kept)
         try:
-            self.describe(provenance)
+            if self._is_new:
+                self._file.attrs["schema"] = SCHEMA
+                self.describe(provenance)
+            else:
+                with self._telling():
+                    _cut(self._file, n_kept)
         except ResultError:
             self.close()
             raise
@@ -143,10 +146,12 @@ class ResultWriter:
             group.attrs["n"] = len(group["lane"])
         _append(results, "sample", batch.samples)
         self._file.flush()
-        if self._partial.exists():
+        if not self._has_appended:
+            self._has_appended = True
             for stale in ("summary.json", "layers.csv", "report.html", "audit.json"):
                 (self.path.parent / stale).unlink(missing_ok=True)
-            self._partial.replace(self.path)
+            if self._is_new:
+                self._partial.replace(self.path)
 
     def close(self) -> None:
         """Close the file; without a finished batch nothing is left of it."""
@@ -181,6 +186,7 @@ class RunResult:
                     for name in self.provenance["layers"]
                 }
                 self.is_traced = WHOLE in file
+                self.has_chosen = CHOSEN in file
         except (OSError, KeyError, json.JSONDecodeError) as error:
             raise ResultError(f"{self.path}: damaged or unfinished run: {error}") from error
 
@@ -322,6 +328,8 @@ def _cut(file: h5py.File, n: int) -> None:
     file["results"].visititems(cut)
     kept = file["results/sample"][:]
     for group in file[WHOLE].values() if WHOLE in file else ():
+        if "lane" not in group:
+            continue
         rows = int(np.count_nonzero(np.isin(group["lane"][:], kept)))
         for column in group.values():
             column.resize(rows, axis=0)

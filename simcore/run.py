@@ -28,6 +28,10 @@ LANES = 64
 """Samples per engine run elsewhere."""
 ROWS = 8_000_000
 """Steps of units per engine run at most, if all were driven in each period: it bounds the memory."""
+SUMMARY = "summary.json"
+"""Written when a run is finished."""
+SAME = ("settings", "inputs_sha256", "versions")
+"""What must agree for a run to go on where it was stopped."""
 MANY = 256
 """Samples from which on worker processes are worth their start."""
 
@@ -50,10 +54,15 @@ def run(
     Raises a UserError before anything runs if the scenario is wrong, a SolverError if ngspice fails; the
     samples finished before that stay in the file.
     """
+    clock = time.perf_counter(), time.process_time()
     assembly = assemble(scenario)
     directory = out or Path(tempfile.mkdtemp(prefix="simcore-"))
     writer: ResultWriter | None = None
-    log = _Log(_provenance(scenario), _unfinished(directory, scenario, trace))
+    provenance = _provenance(assembly)
+    before = _unfinished(directory, provenance, trace) if rewire is None else None
+    if before is not None and len(before.samples) == scenario.samples:
+        return _finish(directory)
+    log = _Log(provenance, before, clock)
     n_finished = log.n_kept
     try:
         for shard in _shards(assembly, n_finished, trace, progress, rewire, workers):
@@ -121,36 +130,43 @@ def _solves(scenario: Scenario) -> bool:
     return "spice" in backends or bool(scenario.backend.surrogate.get("guard"))
 
 
-def _unfinished(directory: Path, scenario: Scenario, trace: bool | Chosen) -> RunResult | None:
-    """Return the run in `directory` if it is the same one and was stopped before its end."""
+def _unfinished(directory: Path, provenance: Mapping[str, Any], trace: bool | Chosen) -> RunResult | None:
+    """Return the run in `directory` if it is the same one and was stopped before its end.
+
+    A run that kept the rows of chosen units, as an audit wants them, is not gone on with.
+    """
     try:
         found = RunResult(directory)
     except ResultError:
         return None
-    start = scenario.dataset.start
+    start = provenance["settings"]["dataset"]["start"]
     is_part = np.array_equal(found.samples, np.arange(start, start + len(found.samples)))
-    is_same = found.provenance["settings"] == json.loads(scenario.model_dump_json())
-    goes_on = is_part and is_same and found.is_traced == (trace is True) and isinstance(trace, bool)
-    return found if goes_on and 0 < len(found.samples) < scenario.samples else None
+    is_same = all(found.provenance.get(key) == provenance[key] for key in SAME)
+    keeps_alike = isinstance(trace, bool) and found.is_traced == trace and not found.has_chosen
+    is_whole = (found.path.parent / SUMMARY).exists()
+    return found if is_part and is_same and keeps_alike and len(found.samples) and not is_whole else None
 
 
 class _Log:
     """Provenance of a run so far: times, banks, what left its range."""
 
-    def __init__(self, provenance: dict[str, Any], before: RunResult | None) -> None:
+    def __init__(
+        self, provenance: dict[str, Any], before: RunResult | None, clock: tuple[float, float]
+    ) -> None:
         self.n_kept = len(before.samples) if before else 0
         self._before = before.provenance if before else {}
         self.provenance = provenance
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        self._wall, self._cpu = clock
         self._added = {"cpu_s": 0.0, "solver_cpu_s": 0.0, "solver_jobs": 0, "solver_jobs_cached": 0}
 
     def begin(self, shard: Shard, directory: Path) -> None:
         """Take in what the first shard tells; raises ResultError where it is another model than before."""
         self.provenance["layers"] = dict(shard.layers)
         if self._before:
-            if [_model(bank) for bank in self._before["banks"]] != [_model(bank) for bank in shard.banks]:
+            before = _made_by(self._before["banks"], self._before["layers"])
+            if before != _made_by(shard.banks, shard.layers):
                 raise ResultError(
-                    f"{directory} holds an unfinished run that another bundle or back end answered; "
+                    f"{directory} holds an unfinished run that another bundle or circuit answered; "
                     "delete it or name another --out"
                 )
             self.provenance["banks"] = self._before["banks"]
@@ -175,8 +191,11 @@ class _Log:
         return self.provenance | times
 
 
-def _model(bank: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(bank.get(key) for key in ("backend", "bundle_hash", "spec_hash", "behaviour"))
+def _made_by(banks: Sequence[Mapping[str, Any]], layers: Mapping[str, Any]) -> list[Any]:
+    """Return what decides the results beside the settings: bundles and circuits."""
+    keys = ("backend", "bundle_hash", "behaviour")
+    models = [[bank.get(key) for key in keys] for bank in banks]
+    return [*models, *([name, info["spec"]["hash"]] for name, info in layers.items())]
 
 
 def _added(earlier: Mapping[str, Any], bank: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +207,8 @@ def _added(earlier: Mapping[str, Any], bank: dict[str, Any]) -> dict[str, Any]:
     return bank
 
 
-def _provenance(scenario: Scenario) -> dict[str, Any]:
+def _provenance(assembly: Assembly) -> dict[str, Any]:
+    scenario = assembly.scenario
     packages = ("simcore-ams", "simpy", "numpy", "onnxruntime", "h5py")
     return {
         "scenario": scenario.name,
@@ -197,6 +217,7 @@ def _provenance(scenario: Scenario) -> dict[str, Any]:
         "dataset": f"{scenario.dataset.name}/{scenario.dataset.split}",
         "seed": scenario.seed,
         "settings": json.loads(scenario.model_dump_json()),
+        "inputs_sha256": assembly.digest(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(sys.argv),
         "python": platform.python_version(),
@@ -211,7 +232,7 @@ def _finish(directory: Path) -> RunResult:
     result = RunResult(directory)
     text = json.dumps(result.summary(), indent=2, allow_nan=False)
     try:
-        (directory / "summary.json").write_text(text + "\n", encoding="utf-8")
+        (directory / SUMMARY).write_text(text + "\n", encoding="utf-8")
         result.layers().to_csv(directory / "layers.csv", index=False)
     except OSError as error:
         raise ResultError(f"cannot write into {directory}: {error}; {result.path} is whole") from error

@@ -7,14 +7,17 @@ answers. It is not one of multiprocessing's, which would run the caller's script
 import contextlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
+from simcore.cores import n_cores
 from simcore.errors import SimcoreError, SolverError, UserError
 from simcore.scenario import Scenario
 from simcore.shard import Chosen, Shard, remote_shard
@@ -32,11 +35,9 @@ def in_processes(
     workers: int, scenario: Scenario, parts: Sequence[Part], trace: bool | Chosen
 ) -> Iterator[Shard]:
     """Run shards on so many processes, 0 for all cores."""
-    n = min(workers or len(os.sched_getaffinity(0)), len(parts))
+    n = min(workers or n_cores(), len(parts))
     idle: SimpleQueue[_Process] = SimpleQueue()
-    processes = [_Process() for _ in range(n)]
-    for process in processes:
-        idle.put(process)
+    processes: list[_Process] = []
 
     def solve(part: Part) -> Shard:
         process = idle.get()
@@ -47,6 +48,9 @@ def in_processes(
 
     pool = ThreadPoolExecutor(n)
     try:
+        for _ in range(n):
+            processes.append(_Process())
+            idle.put(processes[-1])
         yield from _in_order(lambda part: pool.submit(solve, part), parts, n * AHEAD)
     finally:
         for process in processes:
@@ -73,12 +77,17 @@ def on_cluster(
             client.wait_for_workers(1, timeout=CONNECT_S)
         except TimeoutError as error:
             raise SolverError(f"the Dask scheduler at {address} has no worker") from error
-        n = sum(client.nthreads().values())
+        n = max(1, sum(client.nthreads().values()))
 
         def submit(part: Part) -> Any:
             return client.submit(remote_shard, scenario, *part, trace, pure=False, retries=2)
 
-        yield from _in_order(submit, parts, n * AHEAD)
+        try:
+            yield from _in_order(submit, parts, n * AHEAD)
+        except SimcoreError:
+            raise
+        except Exception as error:
+            raise SolverError(f"the cluster at {address}: {type(error).__name__}: {error}") from error
 
 
 def _in_order(submit: Any, parts: Sequence[Part], ahead: int) -> Iterator[Shard]:
@@ -96,13 +105,17 @@ class _Process:
     """A worker; one job at a time."""
 
     def __init__(self) -> None:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "simcore.workers"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment | dict.fromkeys(SINGLE, "1"),
-        )
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "simcore.workers"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"PYTHONPATH": path} | dict.fromkeys(SINGLE, "1"),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SimcoreError(f"cannot start a worker process: {error}") from error
 
     def ask(self, job: tuple[Scenario, int, int, bool | Chosen]) -> Shard:
         """Return the answer to a job; raises what the job raised, SimcoreError where the process died."""
@@ -135,6 +148,7 @@ class _Process:
 
 def serve() -> None:
     """Answer jobs until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while True:
@@ -143,11 +157,26 @@ def serve() -> None:
         except EOFError:
             return
         try:
-            answer: Shard | BaseException = remote_shard(*job)
+            data = pickle.dumps(remote_shard(*job))
         except Exception as error:  # noqa: BLE001 -- the other side raises it
-            answer = error
-        pickle.dump(answer, answers)
-        answers.flush()
+            data = _pickled(error)
+        try:
+            answers.write(data)
+            answers.flush()
+        except BrokenPipeError:
+            return
+
+
+def _pickled(error: Exception) -> bytes:
+    """Return an error so that the other side can raise it, or its text where that is not possible."""
+    if not isinstance(error, SimcoreError):
+        error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+    try:
+        data = pickle.dumps(error)
+        pickle.loads(data)
+    except Exception:  # noqa: BLE001 -- whatever an exception of somebody's does when it is pickled
+        return pickle.dumps(SimcoreError(f"{type(error).__name__}: {error}"))
+    return data
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from simcore.cores import n_cores
 from simcore.errors import SolverError
 from spice_ref.tasks import Task
 from spice_ref.worker import Answer
@@ -31,11 +32,6 @@ transients get proportionally more."""
 
 Job = tuple[int, Task, int]
 """Place in the order, task, tries so far."""
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)

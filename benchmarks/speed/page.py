@@ -80,6 +80,8 @@ def write_page(found: Mapping[str, Any], path: Path) -> None:
             layers,
         ),
         "",
+        f"![CPU time against units]({path.with_suffix('.png').name})",
+        "",
         "## Whole test sets",
         "",
         *_table(

@@ -1,5 +1,7 @@
 """Shards on worker processes: the same bytes, nothing lost when one dies or the run is stopped."""
 
+import json
+import pickle
 from importlib import import_module
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from simcore import load_scenario, run
 from simcore.errors import SimcoreError
 from simcore.scenario import Scenario
-from simcore.workers import _Process, in_processes
+from simcore.workers import _pickled, _Process, in_processes
 from tests.test_scenarios import SCENARIOS
 
 run_module = import_module("simcore.run")
@@ -122,3 +124,63 @@ def test_large_networks_run_fewer_samples_at_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(run_module, "ROWS", 3 * 106 * 10)
     run(scenario(), tmp_path, workers=1)
     assert calls == [3, 3, 3]
+
+
+def stopped(directory: Path, **options: object) -> None:
+    """Leave a run with some of its samples."""
+
+    def stop(share: float) -> None:
+        if share > 0.5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(scenario(), directory, workers=1, progress=stop, **options)
+
+
+def test_what_a_killed_run_left_does_not_replace_the_one_that_goes_on(tmp_path: Path) -> None:
+    whole = run(scenario(), tmp_path / "whole")
+    stopped(tmp_path / "part")
+    with h5py.File(tmp_path / "part" / "result.h5.partial", "w") as file:
+        file.attrs["schema"] = 1
+    result = run(scenario(), tmp_path / "part")
+    assert result.samples.tolist() == whole.samples.tolist()
+    assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+
+
+def test_run_on_other_rasters_does_not_go_on(tmp_path: Path) -> None:
+    stopped(tmp_path)
+    shares: list[float] = []
+    run(scenario(), tmp_path, rewire=lambda network, batch: network, progress=shares.append)
+    assert min(shares) < 0.3
+
+
+def test_finished_samples_without_a_summary_are_not_run_again(tmp_path: Path) -> None:
+    whole = run(scenario(), tmp_path)
+    (tmp_path / "summary.json").unlink()
+    shares: list[float] = []
+    again = run(scenario(), tmp_path, progress=shares.append)
+    assert not shares
+    assert again.scores.tolist() == whole.scores.tolist()
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_unfinished_run_of_another_circuit_is_refused(tmp_path: Path) -> None:
+    stopped(tmp_path)
+    with h5py.File(tmp_path / "result.h5", "r+") as file:
+        made = json.loads(file["provenance/json"][()])
+        made["layers"]["hidden"]["spec"]["hash"] = "another"
+        del file["provenance/json"]
+        file["provenance/json"] = json.dumps(made)
+    with pytest.raises(SimcoreError, match="unfinished run that another bundle or circuit answered"):
+        run(scenario(), tmp_path)
+
+
+def test_error_that_cannot_be_sent_is_told_by_its_text() -> None:
+    class Odd(Exception):
+        def __init__(self, one: str, two: str) -> None:
+            super().__init__(f"{one} {two}")
+
+    error = pickle.loads(_pickled(Odd("disk", "gone")))
+    assert isinstance(error, SimcoreError)
+    assert "Odd: disk gone" in str(error)
+    assert "in a worker process" in pickle.loads(_pickled(ValueError("bad"))).__notes__[0]
