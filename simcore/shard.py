@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
@@ -55,7 +56,8 @@ def run_shard(
     scenario = assembly.scenario
     batch = assembly.batch(first, n_lanes)
     network = _network(assembly, batch, rewire)
-    with closing_all(open_banks(scenario, network.layers, n_lanes)) as slots:
+    # Products of matrices are small here: threads that wait for each other cost more than they bring.
+    with threadpool_limits(1), closing_all(open_banks(scenario, network.layers, n_lanes)) as slots:
         layers = _layer_info(scenario, network, slots)
         result = _run_batch(network, batch, slots, scenario, trace, progress)
         banks = [
