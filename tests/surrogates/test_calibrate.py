@@ -10,7 +10,7 @@ import pytest
 from simcore.compare import Comparison, compare_scenario
 from simcore.errors import BundleError
 from simcore.scenario import load_scenario
-from surrogates.bundle import read_info
+from surrogates.bundle import read_info, write_bundle
 from surrogates.calibrate import calibrate
 from surrogates.shipped import SHIPPED
 from tests.conftest import Outcome
@@ -20,8 +20,13 @@ SCENARIO = Path(__file__).parents[2] / "scenarios" / "digits_spiking.toml"
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of a bundle of the neuron."""
-    return Path(shutil.copytree(SHIPPED / "lif_neuron" / "trunk", tmp_path_factory.mktemp("bundle") / "lif"))
+    """A copy of a bundle of the neuron, without the intervals of layers that it ships with."""
+    path = Path(shutil.copytree(SHIPPED / "lif_neuron" / "trunk", tmp_path_factory.mktemp("bundle") / "lif"))
+    info = read_info(path)
+    units = tuple(each for each in info.intervals if each.of == "unit")
+    graphs = {name: (path / f"{name}.onnx").read_bytes() for name in ("driven", "idle", "reset")}
+    write_bundle(path, info.model_copy(update={"intervals": units}), graphs)
+    return path
 
 
 def compared(bundle: Path, out: Path, samples: int) -> Comparison:
