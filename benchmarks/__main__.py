@@ -49,9 +49,11 @@ def layer(case: Case, *, with_spice: bool) -> list[dict[str, Any]]:
             "rows": n_rows,
             "family": family,
         }
-        row["run_ahead_s"] = min(ways.engine(case, bundle, ahead=True) for _ in range(repeats))
-        row["lock_step_s"] = min(ways.engine(case, bundle, ahead=False) for _ in range(repeats))
-        row["c_loop_s"] = min(ways.compiled(case, bundle) for _ in range(repeats))
+        ahead = min(ways.engine(case, bundle, ahead=True) for _ in range(repeats))
+        edges = min(ways.engine(case, bundle, ahead=False) for _ in range(repeats))
+        c_loop = min(ways.compiled(case, bundle) for _ in range(repeats))
+        ways.check_agreement(ahead, edges, c_loop)
+        row["run_ahead_s"], row["lock_step_s"], row["c_loop_s"] = ahead.cpu_s, edges.cpu_s, c_loop.cpu_s
         row["flop_limit_s"] = ways.flop_limit(case, bundle)
         if case.n_units <= MOST_PUBLISHED:
             published = ways.Published(case, bundle)

@@ -143,8 +143,9 @@ def _unfinished(directory: Path, provenance: Mapping[str, Any], trace: bool | Ch
     is_part = np.array_equal(found.samples, np.arange(start, start + len(found.samples)))
     is_same = all(found.provenance.get(key) == provenance[key] for key in SAME)
     keeps_alike = isinstance(trace, bool) and found.is_traced == trace and not found.has_chosen
-    is_whole = (found.path.parent / SUMMARY).exists()
-    return found if is_part and is_same and keeps_alike and len(found.samples) and not is_whole else None
+    n = len(found.samples)
+    is_finished = n == provenance["settings"]["samples"] and (found.path.parent / SUMMARY).exists()
+    return found if is_part and is_same and keeps_alike and n and not is_finished else None
 
 
 class _Log:
@@ -192,8 +193,8 @@ class _Log:
 
 
 def _made_by(banks: Sequence[Mapping[str, Any]], layers: Mapping[str, Any]) -> list[Any]:
-    """Return what decides the results beside the settings: bundles and circuits."""
-    keys = ("backend", "bundle_hash", "behaviour")
+    """Return what decides the results beside the settings: bundles, ngspice's version, circuits."""
+    keys = ("backend", "bundle_hash", "behaviour", "solver")
     models = [[bank.get(key) for key in keys] for bank in banks]
     return [*models, *([name, info["spec"]["hash"]] for name, info in layers.items())]
 

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -31,7 +31,22 @@ from surrogates.shipped import find_bundle
 FIT_ROWS = 512
 """Rows that the published predictors are fitted on: enough for the shape of the networks, whose values do
 not change what they cost."""
-COUNTED = ("outputs", "state", "fired", "supply_j", "input_j", "latency_s")
+AGREE = 1e-3
+"""Relative; C rounds otherwise than onnxruntime, and an event at the threshold may flip."""
+
+
+class Measured(NamedTuple):
+    """What a way took, and the energy that it found: ways on the same bundle must agree."""
+
+    cpu_s: float
+    energy_j: float
+
+
+def check_agreement(*found: Measured) -> None:
+    """Raise RuntimeError where ways on one bundle found energies that differ by more than AGREE."""
+    energies = [each.energy_j for each in found]
+    if max(energies) - min(energies) > AGREE * abs(energies[0]):
+        raise RuntimeError(f"the ways do not simulate the same: {energies} J")
 
 
 def bundle_of(case: Case, family: str) -> SurrogateBundle:
@@ -39,8 +54,8 @@ def bundle_of(case: Case, family: str) -> SurrogateBundle:
     return load_bundle(find_bundle(case.spec, family, Path()), case.spec)
 
 
-def engine(case: Case, bundle: SurrogateBundle, *, ahead: bool) -> float:
-    """Run the engine; return its CPU seconds, opening of the bundle not counted."""
+def engine(case: Case, bundle: SurrogateBundle, *, ahead: bool) -> Measured:
+    """Run the engine; the opening of the bundle is not counted."""
     network = case.network()
     bank = SurrogateBank(bundle, case.spec, case.params)
     start = time.process_time()
@@ -50,8 +65,8 @@ def engine(case: Case, bundle: SurrogateBundle, *, ahead: bool) -> float:
         run_ahead(network, run, ledger, lambda _: None)
     else:
         lock_step(network, run, ledger, case.spec.period_ps, lambda: None)
-    ledger.totals()
-    return time.process_time() - start
+    energy_j = float(ledger.totals()["layer"].unit_energy_j.sum())
+    return Measured(time.process_time() - start, energy_j)
 
 
 class Published:
@@ -123,8 +138,8 @@ double run_loop(int n_rows, const int *unit, const float *input, const float *pa
 """
 
 
-def compiled(case: Case, bundle: SurrogateBundle) -> float:
-    """Return the CPU seconds of a loop in C over the same rows, built with -O3 for this machine."""
+def compiled(case: Case, bundle: SurrogateBundle) -> Measured:
+    """Run a loop in C over the same rows, built with -O3 for this machine."""
     with tempfile.TemporaryDirectory(prefix="simcore-loop-") as folder:
         header, source = export_c(bundle, Path(folder))
         name, spec = header.stem, case.spec
@@ -158,7 +173,8 @@ def compiled(case: Case, bundle: SurrogateBundle) -> float:
             np.zeros(case.n_units, np.int32),
         ]
         pointers = [ctypes.c_void_p(np.ascontiguousarray(column).ctypes.data) for column in columns]
-        return float(function(len(columns[0]), *pointers))
+        seconds = float(function(len(columns[0]), *pointers))
+        return Measured(seconds, float(columns[-2].sum()))
 
 
 def flop_limit(case: Case, bundle: SurrogateBundle) -> float:

@@ -2,16 +2,20 @@
 
 import json
 import pickle
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
 
 from simcore import load_scenario, run
-from simcore.errors import SimcoreError
+from simcore.errors import SimcoreError, SolverError
 from simcore.scenario import Scenario
-from simcore.workers import _pickled, _Process, in_processes
+from simcore.shard import Shard
+from simcore.workers import _pickled, _Process, in_processes, on_cluster
 from tests.test_scenarios import SCENARIOS
 
 run_module = import_module("simcore.run")
@@ -52,9 +56,47 @@ def test_same_bytes_on_any_number_of_workers(tmp_path: Path, trace: bool) -> Non
     assert one == two == three
 
 
-def test_cpu_time_of_workers_is_counted(tmp_path: Path) -> None:
-    result = run(scenario(), tmp_path, workers=2)
-    assert result.provenance["cpu_s"] > 0.1 * result.provenance["wall_s"]
+def test_cpu_time_of_workers_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*args: Any) -> Iterator[Shard]:
+        for shard in in_processes(*args):
+            assert shard.remote_cpu_s > 0
+            yield replace(shard, remote_cpu_s=100.0)
+
+    monkeypatch.setattr(run_module, "in_processes", slow)
+    result = run(scenario(), tmp_path, workers=2)  # 5 shards
+    assert 500 < result.provenance["cpu_s"] < 600
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a scheduler with two worker processes of one thread each."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as found:
+        yield found.scheduler_address
+
+
+def test_same_bytes_on_a_cluster(tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(scenario(), tmp_path / "here", workers=1, trace=True)
+
+    def not_here(*args: Any) -> Shard:
+        raise AssertionError("a shard ran in this process")
+
+    monkeypatch.setattr(run_module, "run_shard", not_here)
+    spice = {"cluster": cluster}
+    backend = scenario().backend.model_copy(update={"spice": spice})
+    run(scenario().model_copy(update={"backend": backend}), tmp_path / "there", trace=True)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_error_on_a_cluster_and_no_cluster_are_told(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = scenario().model_copy(update={"samples": 10**6})
+    with pytest.raises(SimcoreError, match="samples 0 to 1000000 asked for"):
+        list(on_cluster(cluster, bad, [(0, 2)], trace=False))
+    monkeypatch.setattr(import_module("simcore.workers"), "CONNECT_S", 1)
+    with pytest.raises(SolverError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        list(on_cluster("tcp://127.0.0.1:9", scenario(), [(0, 2)], trace=False))
 
 
 class Stopped(Exception):
