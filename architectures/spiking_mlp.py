@@ -81,17 +81,17 @@ class Synapses:
         self.layer = layer
         self.latency_s = COMPONENTS["weight_read"].latency_s + COMPONENTS["accumulate"].latency_s
         self._weight = (np.rint(weight / WEIGHT_GRID) * WEIGHT_GRID).T.copy()
-        self._connected = (self._weight != 0.0).astype(np.float64)
+        self._connected = np.ascontiguousarray(self._weight.T != 0.0).astype(np.float64)
+        self._fan_out = self._connected.sum(axis=0)
         self._limit = limit
 
     def deliver(self, fired: NDArray[np.bool_]) -> Delivery:
         """Return the events that `fired` (n_lanes, n_sources) causes; no event where no source fired."""
         spikes = fired.astype(np.float64)
-        n_terms = spikes @ self._connected
-        lanes_units = n_terms > 0.0
         sums = spikes @ self._weight
+        lanes_units = self._reached(spikes, sums)
         clipped = (np.abs(sums) > self._limit) & lanes_units
-        reads = n_terms.sum(axis=1)
+        reads = spikes @ self._fan_out
         return Delivery(
             units=np.flatnonzero(lanes_units),
             inputs=sums.clip(-self._limit, self._limit)[lanes_units][:, None],
@@ -101,6 +101,16 @@ class Synapses:
                 (self.layer, "clip"): clipped.sum(axis=1).astype(np.float64),
             },
         )
+
+    def _reached(self, spikes: Floats, sums: Floats) -> NDArray[np.bool_]:
+        """Return which units are connected to a source that fired, (n_lanes, n_units).
+
+        A sum other than 0 tells so; the others, few, are looked at one by one.
+        """
+        reached: NDArray[np.bool_] = np.asarray(sums != 0.0)
+        lane, unit = np.nonzero(~reached & np.asarray(spikes.any(axis=1))[:, None])
+        reached[lane, unit] = np.einsum("ij,ij->i", spikes[lane], self._connected[unit]) > 0.0
+        return reached
 
 
 class SpikeStage:

@@ -1,6 +1,6 @@
 """What a network is: layers of analog units, digital stages between them, a readout."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -12,14 +12,23 @@ from simcore.bank import Floats
 from simcore.errors import ContractError
 
 
-@dataclass(frozen=True, slots=True)
 class LayerOutput:
     """What one layer shows at the end of a period, over all lanes."""
 
-    fired: NDArray[np.bool_]
-    """(n_lanes, n_units) events of this period."""
-    outputs: Floats
-    """(n_lanes, n_units, n_out) latest known output values."""
+    __slots__ = ("_outputs", "fired")
+
+    def __init__(self, fired: NDArray[np.bool_], outputs: Floats | Callable[[], Floats]) -> None:
+        """`outputs` may be a function that is called when someone looks at them."""
+        self.fired = fired
+        """(n_lanes, n_units) events of this period."""
+        self._outputs = outputs
+
+    @property
+    def outputs(self) -> Floats:
+        """Latest known output values, (n_lanes, n_units, n_out)."""
+        if callable(self._outputs):
+            self._outputs = self._outputs()
+        return self._outputs
 
 
 @dataclass(frozen=True, slots=True)

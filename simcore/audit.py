@@ -19,10 +19,10 @@ from simcore.architecture import Layer
 from simcore.assembly import backend_of
 from simcore.errors import ResultError, UserError
 from simcore.estimate import FEWEST
+from simcore.progress import scaled
 from simcore.rasters import Pairs, Recorded
 from simcore.result import RunResult
 from simcore.scenario import Scenario
-from simcore.schedule import scaled
 from simcore.shard import Progress, rehearse
 from simcore.survey import SOLVER, Solver, Survey
 

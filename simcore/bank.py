@@ -133,16 +133,35 @@ class RasterResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """The rows of an array of which many are equal."""
+
+    distinct: Floats
+    """(m, width)"""
+    index: NDArray[np.int64]
+    """(n,) which of them each row is."""
+
+    @staticmethod
+    def once(rows: Floats) -> "Repeated":
+        """Return rows (n, width) of which each stands for itself."""
+        return Repeated(rows, np.arange(len(rows)))
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice = slice(None)) -> Floats:
+        """Return some rows, or all of them."""
+        return self.distinct.take(self.index[rows], axis=0)
+
+
+@dataclass(frozen=True, slots=True)
 class RasterBatch:
     """The whole inputs of n_units units as a struct of arrays; unit i has rows `starts[i]:starts[i + 1]`."""
 
-    params: Floats
+    params: Repeated
     """(n_units, n_param)"""
     starts: NDArray[np.int64]
     """(n_units + 1,)"""
     duration_ps: NDArray[np.int64]
     """(n,) of all units, one behind the other; so are the next two."""
-    inputs: Floats
+    inputs: Repeated
     """(n, n_in)"""
     idle: NDArray[np.bool_]
     """(n,)"""
@@ -178,9 +197,16 @@ class BatchOpenLoop(OpenLoop, Protocol):
     """Optional: the same without an object per unit, for banks whose answer is cheaper than an object."""
 
     def replay_batch(
-        self, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+        self,
+        batch: RasterBatch,
+        progress: Callable[[float], None] = lambda _: None,
+        *,
+        states: bool = True,
     ) -> BatchAnswer:
-        """Answer every unit's whole input from reset; `progress` is called with the share done, 0..1."""
+        """Answer every unit's whole input from reset; `progress` is called with the share done, 0..1.
+
+        Without `states` the state after each step may be left out, (n, 0): who adds up has no use for it.
+        """
         ...
 
 

@@ -4,19 +4,26 @@ time, idle merging and the ledger.
 `simcore.schedule` decides when an edge comes; the engine decides what happens in it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.architecture import Delivery, Layer, LayerOutput
-from simcore.bank import AnalogBank, OpenLoop, StepInput, StepResult
+from simcore.bank import AnalogBank, BatchOpenLoop, OpenLoop, Repeated, StepResult
 from simcore.errors import ContractError
-from simcore.idle import Call, IdleTracker
-from simcore.ledger import Address, Ledger
-from simcore.replay import Counts, in_calls, replayed
+from simcore.idle import Call, IdleTracker, Rows
+from simcore.ledger import Ledger
+from simcore.progress import scaled
+from simcore.replay import Counts, replayed
+from simcore.shown import Shown
 from simcore.spec import PortKind
+from simcore.whole import Events, Habits, events_of, whole_input
+
+ROWS = 2**20
+"""Rows of a layer, about, that are answered together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +35,10 @@ class BankSlot:
 
 
 class _Seat:
-    """Mutable state of some layers of one bank: their idle tracker and the addresses of their units."""
+    """Mutable state of some layers of one bank: their idle tracker and the places of their units."""
 
     def __init__(
-        self, slot: BankSlot, order: Sequence[str], n_lanes: int, merge_idle: bool, first: int = 0
+        self, slot: BankSlot, ledger: Ledger, n_lanes: int, merge_idle: bool, first: int = 0
     ) -> None:
         """`first` is the bank's index of the first unit of these layers."""
         self.bank = slot.bank
@@ -39,33 +46,59 @@ class _Seat:
         self.first = first
         sizes = [layer.n_units * n_lanes for layer in slot.layers]
         self.starts = dict(zip([x.name for x in slot.layers], np.cumsum([0, *sizes[:-1]]), strict=True))
-        self.address = Address(
-            layer=np.repeat([order.index(layer.name) for layer in slot.layers], sizes),
-            lane=np.concatenate([np.repeat(np.arange(n_lanes), x.n_units) for x in slot.layers]),
-            unit=np.concatenate([np.tile(np.arange(x.n_units), n_lanes) for x in slot.layers]),
+        self.places = np.concatenate([ledger.places(layer.name) for layer in slot.layers])
+        self.habits = Habits(
+            np.repeat([layer.hold_periods for layer in slot.layers], sizes),
+            np.repeat([layer.power_gate for layer in slot.layers], sizes),
         )
-        hold = np.repeat([layer.hold_periods for layer in slot.layers], sizes)
-        gate = np.repeat([layer.power_gate for layer in slot.layers], sizes)
         self._sizes = dict(zip(self.starts, sizes, strict=True))
         self._n_in = slot.bank.spec.width(PortKind.INPUT)
-        self.idle = IdleTracker(slot.bank.spec, hold, gate, merge_idle)
+        self._merge_idle = merge_idle
         self.n_units = sum(sizes)
         self.outputs = np.zeros((self.n_units, slot.bank.spec.width(PortKind.OUTPUT)))
         self.replayed: Counts | None = None
 
+    @cached_property
+    def idle(self) -> IdleTracker:
+        """How far each unit is simulated, edge by edge."""
+        habits = self.habits
+        return IdleTracker(self.bank.spec, habits.hold_periods, habits.power_gate, self._merge_idle)
+
     def gather(self, step: int, deliveries: Mapping[str, Delivery]) -> list[Call]:
         """Join what the layers of this bank receive into the calls of this edge."""
         for layer in self.layers:
-            self._check(layer.name, deliveries[layer.name])
+            self.check(layer.name, deliveries[layer.name])
         parts = [(self.starts[layer.name], deliveries[layer.name]) for layer in self.layers]
         units = np.concatenate([start + part.units for start, part in parts])
         return self.idle.plan(step, units, np.vstack([part.inputs for _, part in parts]))
 
-    def in_bank(self, request: StepInput) -> StepInput:
-        """Return a request with the bank's own unit numbers."""
-        return replace(request, units=request.units + self.first) if self.first else request
+    def params(self, units: slice) -> Repeated:
+        """Return the parameters of some units of the only layer; all lanes have the same ones."""
+        (layer,) = self.layers
+        of_lane = self.bank.params[self.first : self.first + layer.n_units]
+        return Repeated(of_lane, np.arange(units.start, units.stop) % layer.n_units)
 
-    def _check(self, layer: str, part: Delivery) -> None:
+    def events(self, parts: Sequence[Delivery]) -> Events:
+        """Return what is delivered to the only layer; raises ContractError where something does not fit."""
+        (layer,) = self.layers
+        if not all(part.inputs.shape == (len(part.units), self._n_in) for part in parts):
+            self._check_each(layer.name, parts)
+        events = events_of(parts, self.bank.spec.reset_inputs)
+        units = np.concatenate([part.units for part in parts])
+        ascends = np.diff(units) > 0
+        ends = np.cumsum([len(part.units) for part in parts])
+        ascends[ends[(ends > 0) & (ends < len(units))] - 1] = True
+        within = units.min(initial=0) >= 0 and units.max(initial=0) < self.n_units
+        if not (ascends.all() and within and np.isfinite(events.table).all()):
+            self._check_each(layer.name, parts)
+        return events
+
+    def _check_each(self, layer: str, parts: Sequence[Delivery]) -> None:
+        for part in parts:
+            self.check(layer, part)
+
+    def check(self, layer: str, part: Delivery) -> None:
+        """Raise ContractError for a delivery that does not fit the layer."""
         units, size = part.units, self._sizes[layer]
         if len(units) and (units[0] < 0 or units[-1] >= size or np.any(np.diff(units) <= 0)):
             raise ContractError(
@@ -84,16 +117,16 @@ class Engine:
     def __init__(
         self,
         slots: Sequence[BankSlot],
-        order: Sequence[str],
         n_lanes: int,
         ledger: Ledger,
-        merge_idle: bool,
         *,
+        merge_idle: bool,
         by_layer: bool = False,
     ) -> None:
-        """`order` are the names of all layers in the ledger's order; `by_layer` for `run_layer`."""
+        """`by_layer`: for `run_layer`, which needs a seat per layer; else for `edge`."""
         self._n_lanes = n_lanes
         self._ledger = ledger
+        self._merge_idle = merge_idle
         self._seats: list[_Seat] = []
         for slot in slots:
             # A replay starts from reset by itself, and tells the outputs there.
@@ -102,7 +135,7 @@ class Engine:
             parts = [replace(slot, layers=(layer,)) for layer in slot.layers] if by_layer else [slot]
             first = 0
             for part in parts:
-                seat = _Seat(part, order, n_lanes, merge_idle, first)
+                seat = _Seat(part, ledger, n_lanes, merge_idle, first)
                 first += seat.n_units
                 if outputs is not None:
                     seat.outputs = outputs[seat.first : first]
@@ -123,31 +156,42 @@ class Engine:
 
     def run_layer(
         self, layer: str, deliveries: Sequence[Delivery], progress: Callable[[float], None]
-    ) -> list[LayerOutput]:
+    ) -> Shown:
         """Run one layer through all its edges and settle it; return what it shows at reset and after each.
 
-        A bank that can replay answers each unit's whole input at once, any other one is stepped.
+        A bank that can replay answers each unit's whole input at once, any other one is stepped; those that
+        answer arrays get some units at a time, so that memory does not grow with the layer.
         """
         (seat,) = (seat for seat in self._seats if seat.layers[0].name == layer)
-        edges = [seat.gather(step, {layer: delivery}) for step, delivery in enumerate(deliveries)]
-        edges.append(seat.idle.settle(len(deliveries)))
-        answers = None
-        if isinstance(seat.bank, OpenLoop):
-            params = seat.bank.params[seat.first : seat.first + seat.n_units]
-            flat = [call for calls in edges for call in calls]
-            seat.outputs, whole, seat.replayed = replayed(seat.bank, params, flat, progress)
-            self._record(seat, flat, whole)
-            answers = iter(in_calls(whole, flat))
-        nothing = np.zeros(seat.n_units, dtype=np.bool_)
-        shown = [self._show({id(seat): nothing}, [seat])[layer]]
-        for step, calls in enumerate(edges):
-            if step < len(deliveries):
-                self._ledger.digital(deliveries[step].actions)
-            fired = self._execute(seat, calls, answers)
-            shown.append(self._show({id(seat): fired}, [seat])[layer])
-            if answers is None:
-                progress((step + 1) / len(edges))
-        return shown[:-1]
+        for delivery in deliveries:
+            self._ledger.digital(delivery.actions)
+        events, shown = seat.events(deliveries), Shown(len(deliveries), self._n_lanes, seat.outputs)
+        size = seat.n_units
+        if isinstance(seat.bank, BatchOpenLoop):
+            n_rows = size + (2 + seat.bank.spec.tail_periods) * len(events.unit)
+            size = max(1, size * ROWS // max(n_rows, ROWS))
+        counts: list[Counts] = []
+        for first in range(0, seat.n_units, size):
+            units = slice(first, min(first + size, seat.n_units))
+            share = scaled(progress, units.start / seat.n_units, (units.stop - units.start) / seat.n_units)
+            whole = whole_input(
+                seat.bank.spec,
+                seat.habits.take(units),
+                events.of_units(units.start, units.stop),
+                len(deliveries),
+                merge_idle=self._merge_idle,
+            )
+            result, counted, at_reset = replayed(
+                seat.bank, seat.first + units.start, whole.batch(seat.params(units)), share
+            )
+            if counted is not None and at_reset is not None:
+                counts.append(counted)
+                seat.outputs[units] = at_reset
+            self._record(seat, np.repeat(seat.places[units], np.diff(whole.starts)), whole.rows, result)
+            shown.add(units, whole, result)
+        if counts:
+            seat.replayed = {name: np.concatenate([part[name] for part in counts]) for name in counts[0]}
+        return shown
 
     def settle(self, step: int) -> None:
         """Bring every unit to the common end time `step`."""
@@ -172,36 +216,26 @@ class Engine:
         start = seat.starts[layer.name]
         return slice(start, start + layer.n_units * self._n_lanes)
 
-    def _execute(
-        self, seat: _Seat, calls: list[Call], answers: Iterator[StepResult] | None = None
-    ) -> NDArray[np.bool_]:
-        """Step the bank call by call, or take recorded answers; return which units fired in time."""
+    def _execute(self, seat: _Seat, calls: list[Call]) -> NDArray[np.bool_]:
+        """Step the bank call by call; return which units fired in time."""
         fired = np.zeros(seat.n_units, dtype=np.bool_)
         for call in calls:
             units = call.request.units
-            if answers:
-                result = next(answers)
-            else:
-                result = seat.bank.step(seat.in_bank(call.request))
-                self._record(seat, [call], result)
+            result = seat.bank.step(call.request)
+            self._record(seat, seat.places[units], Rows.of([call]), result)
             seat.outputs[units] = result.outputs
             fired[units] |= result.fired & ~call.merged
         return fired
 
-    def _record(self, seat: _Seat, calls: Sequence[Call], result: StepResult) -> None:
-        """Enter the rows of some calls into the ledger."""
-        if not calls:
-            return
+    def _record(self, seat: _Seat, at: NDArray[np.int64], rows: Rows, result: StepResult) -> None:
+        """Enter some rows into the ledger."""
         if not np.isfinite(result.supply_j + result.input_j).all():
             raise ContractError(f"bank of {seat.bank.spec.name}: an energy is not finite")
-        units = np.concatenate([call.request.units for call in calls])
-        self._ledger.record(seat.address.take(units), calls, result, seat.bank.spec.period_ps)
+        self._ledger.record(at, rows, result, seat.bank.spec.period_ps)
 
-    def _show(
-        self, fired: Mapping[int, NDArray[np.bool_]], seats: Sequence[_Seat] | None = None
-    ) -> dict[str, LayerOutput]:
+    def _show(self, fired: Mapping[int, NDArray[np.bool_]]) -> dict[str, LayerOutput]:
         shown = {}
-        for seat in self._seats if seats is None else seats:
+        for seat in self._seats:
             for layer in seat.layers:
                 rows = self._rows(seat, layer)
                 shape = (self._n_lanes, layer.n_units)

@@ -23,7 +23,7 @@ from simcore.bank import (
     StepResult,
 )
 from simcore.errors import ScenarioError
-from simcore.schedule import scaled
+from simcore.progress import scaled
 
 SOLVER = "spice"
 

@@ -1,11 +1,12 @@
 """Idle merging: decides at each clock edge which units are driven, which take a tail step, which catch up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.bank import Floats, StepInput
+from simcore.bank import Floats, Repeated, StepInput
 from simcore.errors import ContractError
 from simcore.spec import CircuitSpec
 
@@ -25,6 +26,34 @@ class Call:
     """(k,) True where a driven step only brings a level back to reset."""
     lag: NDArray[np.int64]
     """(k,) periods since the edge at which the unit was last driven: 0 in a driven step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Steps of units with what the ledger must know of them, struct of arrays; all (n,) as in `Call`."""
+
+    start: NDArray[np.int64]
+    merged: NDArray[np.bool_]
+    gated: NDArray[np.bool_]
+    lag: NDArray[np.int64]
+    idle: NDArray[np.bool_]
+    duration_ps: NDArray[np.int64]
+    inputs: Repeated
+    """(n, n_in)"""
+
+    @staticmethod
+    def of(calls: Sequence[Call]) -> "Rows":
+        """Return the rows of some calls, one behind the other."""
+        requests = [call.request for call in calls]
+        return Rows(
+            start=np.concatenate([call.start for call in calls]),
+            merged=np.concatenate([call.merged for call in calls]),
+            gated=np.concatenate([call.gated for call in calls]),
+            lag=np.concatenate([call.lag for call in calls]),
+            idle=np.repeat([x.idle for x in requests], [len(x.units) for x in requests]),
+            duration_ps=np.concatenate([x.duration_ps for x in requests]),
+            inputs=Repeated.once(np.concatenate([x.inputs for x in requests])),
+        )
 
 
 class IdleTracker:

@@ -1,5 +1,6 @@
 """The ledger: totals per lane, layer and kind of step; rows only when traced. It never calls a bank."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from simcore.bank import Floats, StepResult
 from simcore.clock import seconds
 from simcore.digital import COMPONENTS
 from simcore.errors import ContractError
-from simcore.idle import Call
+from simcore.idle import Rows
 
 Masks = Mapping[str, NDArray[np.bool_]]
 """Layer -> (n_lanes, n_units), True for units whose rows are kept."""
@@ -30,23 +31,8 @@ class StepKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where the units of a bank sit in the network; all (n,), n the units of the bank."""
-
-    layer: NDArray[np.int64]
-    """Index of the layer."""
-    lane: NDArray[np.int64]
-    unit: NDArray[np.int64]
-    """Index within layer and lane."""
-
-    def take(self, rows: NDArray[np.int64]) -> "Address":
-        """Return the addresses of some units."""
-        return Address(self.layer[rows], self.lane[rows], self.unit[rows])
-
-
-@dataclass(frozen=True, slots=True)
 class TraceRows:
-    """Rows of one layer's trace, struct of arrays, in the order in which they were recorded."""
+    """Rows of one layer's trace, struct of arrays."""
 
     lane: NDArray[np.int64]
     unit: NDArray[np.int64]
@@ -107,61 +93,71 @@ class LayerTotals:
 
 
 class Ledger:
-    """Adds up what the banks report."""
+    """Adds up what the banks report, unit by unit.
+
+    A unit's rows are added in order of time, units and kinds of steps only at the end: no sum depends on the
+    schedule, or on which units are recorded together.
+    """
 
     def __init__(self, layer_sizes: Mapping[str, int], n_lanes: int, trace: bool | Masks = False) -> None:
         """`trace`: keep the rows of all units, or of those of masks (n_lanes, n_units) by layer."""
-        self._sizes = layer_sizes
         self._n_lanes = n_lanes
-        cells = (len(layer_sizes), n_lanes, len(StepKind))
-        self._supply, self._input = np.zeros(cells), np.zeros(cells)
-        self._steps = np.zeros(cells, dtype=np.int64)
-        self._late = np.zeros(cells[:2], dtype=np.int64)
-        self._latency = np.zeros(cells[:2])
-        self._timed = np.zeros(cells[:2], dtype=np.int64)
-        self._last = np.full(cells[:2], -np.inf)
-        self._unit_energy = {name: np.zeros((n_lanes, size)) for name, size in layer_sizes.items()}
-        self._unit_fired = {
-            name: np.zeros((n_lanes, size), dtype=np.int64) for name, size in layer_sizes.items()
-        }
+        self._sizes = layer_sizes
+        ends = np.cumsum([0, *(size * n_lanes for size in layer_sizes.values())]).tolist()
+        self._parts = dict(zip(layer_sizes, itertools.starmap(slice, itertools.pairwise(ends)), strict=True))
+        n = ends[-1]
+        self._supply, self._input = np.zeros((n, len(StepKind))), np.zeros((n, len(StepKind)))
+        self._steps = np.zeros((n, len(StepKind)), np.int32)
+        self._fired, self._late, self._timed = (np.zeros(n, np.int32) for _ in range(3))
+        self._latency, self._last = np.zeros(n), np.full(n, -np.inf)
         self._digital: dict[str, dict[str, Floats]] = {name: defaultdict(self._zeros) for name in layer_sizes}
         self._trace: dict[str, list[TraceRows]] = {name: [] for name in layer_sizes}
-        self._kept: Masks = {}
-        if isinstance(trace, Mapping):
-            self._kept = trace
-        elif trace:
-            self._kept = {name: np.ones((n_lanes, size), np.bool_) for name, size in layer_sizes.items()}
+        self._kept = np.zeros(n, np.bool_)
+        masks = trace if isinstance(trace, Mapping) else dict.fromkeys(layer_sizes, np.array(trace))
+        for name, mask in masks.items():
+            self._kept[self._parts[name]] = np.broadcast_to(mask, (n_lanes, layer_sizes[name])).ravel()
 
-    def record(self, at: Address, calls: Sequence[Call], result: StepResult, period_ps: int) -> None:
-        """Add answered bank calls; `at` and `result` have the rows of all of them, one behind the other.
+    def places(self, layer: str) -> NDArray[np.int64]:
+        """Return where the units of a layer stand in the ledger, lane by lane, (n_lanes * n_units,)."""
+        part = self._parts[layer]
+        return np.arange(part.start, part.stop)
 
-        Rows are added one by one in their order: the sums do not depend on how calls are grouped.
-        """
-        call = Rows.of(calls)
+    def record(self, at: NDArray[np.int64], rows: Rows, result: StepResult, period_ps: int) -> None:
+        """Add answered rows; `at` (n,) are the places of their units, each unit's rows in order of time."""
         driven = np.where(result.fired, int(StepKind.ACTIVE), int(StepKind.QUIET))
-        lane = at.layer * self._n_lanes + at.lane
-        cell = lane * len(StepKind) + np.where(call.idle, int(StepKind.IDLE), driven)
-        for totals, values in ((self._supply, result.supply_j), (self._input, result.input_j)):
-            np.add.at(totals.reshape(-1), cell, values)
-        self._steps += np.bincount(cell, minlength=self._steps.size).reshape(self._steps.shape)
-        in_time = result.fired & ~call.merged
-        self._late += self._counted(lane[result.fired & call.merged])
-        latency_s = result.latency_s + call.lag * seconds(period_ps)
-        timed = np.flatnonzero(in_time & ~np.isnan(latency_s))
-        np.add.at(self._latency.reshape(-1), lane[timed], latency_s[timed])
-        self._timed += self._counted(lane[timed])
-        needed = timed[~call.gated[timed]]
-        time_s = (call.start - call.lag)[needed] * seconds(period_ps) + latency_s[needed]
-        np.maximum.at(self._last.reshape(-1), lane[needed], time_s)
-        for index, name in enumerate(self._sizes):
-            rows = np.flatnonzero(at.layer == index)
-            if len(rows):
-                unit = at.lane[rows] * self._sizes[name] + at.unit[rows]
-                energy_j = (result.supply_j + result.input_j)[rows]
-                np.add.at(self._unit_energy[name].reshape(-1), unit, energy_j)
-                np.add.at(self._unit_fired[name].reshape(-1), unit[in_time[rows]], 1)
-                if name in self._kept and len(kept := rows[self._kept[name].reshape(-1)[unit]]):
-                    self._trace[name].append(_trace_rows(at, call, result, latency_s, period_ps).take(kept))
+        cell = at * len(StepKind) + np.where(rows.idle, int(StepKind.IDLE), driven)
+        np.add.at(self._supply.reshape(-1), cell, result.supply_j)
+        np.add.at(self._input.reshape(-1), cell, result.input_j)
+        np.add.at(self._steps.reshape(-1), cell, np.int32(1))
+        fired = np.flatnonzero(result.fired)
+        if len(fired):
+            self._record_events(at[fired], fired, rows, result.latency_s, period_ps)
+        if self._kept.any():
+            self._keep(at, rows, result, period_ps)
+
+    def _record_events(
+        self, at: NDArray[np.int64], fired: NDArray[np.int64], rows: Rows, latency_s: Floats, period_ps: int
+    ) -> None:
+        """Add the events of the rows `fired`, whose units stand at `at`."""
+        late = rows.merged[fired]
+        np.add.at(self._late, at[late], np.int32(1))
+        np.add.at(self._fired, at[~late], np.int32(1))
+        latency_s = latency_s[fired] + rows.lag[fired] * seconds(period_ps)
+        timed = np.flatnonzero(~late & ~np.isnan(latency_s))
+        np.add.at(self._latency, at[timed], latency_s[timed])
+        np.add.at(self._timed, at[timed], np.int32(1))
+        timed = timed[~rows.gated[fired[timed]]]
+        edge = (rows.start - rows.lag)[fired[timed]]
+        np.maximum.at(self._last, at[timed], edge * seconds(period_ps) + latency_s[timed])
+
+    def _keep(self, at: NDArray[np.int64], rows: Rows, result: StepResult, period_ps: int) -> None:
+        """Keep the rows of units that are traced."""
+        for name, part in self._parts.items():
+            here = (at >= part.start) & (at < part.stop) & self._kept[at]
+            if here.any():
+                unit = at[here] - part.start
+                lane, unit = np.divmod(unit, self._sizes[name])
+                self._trace[name].append(_trace_rows(lane, unit, here, rows, result, period_ps))
 
     def digital(self, actions: Mapping[tuple[str, str], Floats]) -> None:
         """Add digital actions, keyed by (layer that pays, component), each (n_lanes,)."""
@@ -175,77 +171,60 @@ class Ledger:
 
     def totals(self) -> dict[str, LayerTotals]:
         """Return the totals of every layer."""
-        last = np.where(np.isfinite(self._last), self._last, np.nan)
-        return {
-            name: LayerTotals(
-                supply_j=self._supply[i],
-                input_j=self._input[i],
-                steps=self._steps[i],
-                fired=self._unit_fired[name].sum(axis=1),
-                late=self._late[i],
-                latency_sum_s=self._latency[i],
-                timed=self._timed[i],
-                last_event_s=last[i],
-                unit_energy_j=self._unit_energy[name],
-                unit_fired=self._unit_fired[name],
-                digital=dict(self._digital[name]),
-            )
-            for i, name in enumerate(self._sizes)
-        }
+        return {name: self._layer_totals(name, part) for name, part in self._parts.items()}
+
+    def _layer_totals(self, name: str, part: slice) -> LayerTotals:
+        shape = (self._n_lanes, self._sizes[name])
+        supply_j = self._supply[part].reshape(*shape, -1)
+        input_j = self._input[part].reshape(*shape, -1)
+        fired, late, timed = (x[part].reshape(shape) for x in (self._fired, self._late, self._timed))
+        last_s = self._last[part].reshape(shape).max(axis=1)
+        return LayerTotals(
+            supply_j=supply_j.sum(axis=1),
+            input_j=input_j.sum(axis=1),
+            steps=self._steps[part].reshape(*shape, -1).sum(axis=1),
+            fired=fired.sum(axis=1),
+            late=late.sum(axis=1),
+            latency_sum_s=self._latency[part].reshape(shape).sum(axis=1),
+            timed=timed.sum(axis=1),
+            last_event_s=np.where(np.isfinite(last_s), last_s, np.nan),
+            unit_energy_j=(supply_j + input_j).sum(axis=2),
+            unit_fired=fired.astype(np.int64),
+            digital=dict(self._digital[name]),
+        )
 
     def trace(self) -> dict[str, TraceRows]:
-        """Return the rows of every layer that has any; empty unless traced."""
-        return {name: TraceRows.concatenate(parts) for name, parts in self._trace.items() if parts}
+        """Return the rows of every layer that has any, by step, lane and unit; empty unless traced."""
+        found = {name: TraceRows.concatenate(parts) for name, parts in self._trace.items() if parts}
+        return {
+            name: rows.take(np.lexsort([rows.unit, rows.lane, rows.step])) for name, rows in found.items()
+        }
 
     def _zeros(self) -> Floats:
         return np.zeros(self._n_lanes)
 
-    def _counted(self, lane: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how often each lane of each layer occurs, (n_layers, n_lanes)."""
-        return np.bincount(lane, minlength=self._late.size).reshape(self._late.shape)
 
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of some calls, one behind the other."""
-
-    start: NDArray[np.int64]
-    merged: NDArray[np.bool_]
-    gated: NDArray[np.bool_]
-    lag: NDArray[np.int64]
-    idle: NDArray[np.bool_]
-    duration_ps: NDArray[np.int64]
-    inputs: Floats
-
-    @staticmethod
-    def of(calls: Sequence[Call]) -> "Rows":
-        """Join calls."""
-        requests = [call.request for call in calls]
-        return Rows(
-            start=np.concatenate([call.start for call in calls]),
-            merged=np.concatenate([call.merged for call in calls]),
-            gated=np.concatenate([call.gated for call in calls]),
-            lag=np.concatenate([call.lag for call in calls]),
-            idle=np.repeat([x.idle for x in requests], [len(x.units) for x in requests]),
-            duration_ps=np.concatenate([x.duration_ps for x in requests]),
-            inputs=np.concatenate([x.inputs for x in requests]),
-        )
-
-
-def _trace_rows(at: Address, call: Rows, result: StepResult, latency_s: Floats, period_ps: int) -> TraceRows:
-    """Return all rows; a latency counts from the last driven edge, a bank's own from the step's start."""
+def _trace_rows(
+    lane: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    rows: Rows,
+    result: StepResult,
+    period_ps: int,
+) -> TraceRows:
+    """Return the kept rows; latencies count from the last driven edge, in a bank from the step's start."""
     return TraceRows(
-        lane=at.lane,
-        unit=at.unit,
-        step=call.start,
-        periods=call.duration_ps // period_ps,
-        idle=call.idle,
-        merged=call.merged,
-        gated=call.gated,
-        fired=result.fired,
-        supply_j=result.supply_j,
-        input_j=result.input_j,
-        latency_s=latency_s,
-        inputs=call.inputs,
-        outputs=result.outputs,
+        lane=lane,
+        unit=unit,
+        step=rows.start[kept],
+        periods=rows.duration_ps[kept] // period_ps,
+        idle=rows.idle[kept],
+        merged=rows.merged[kept],
+        gated=rows.gated[kept],
+        fired=result.fired[kept],
+        supply_j=result.supply_j[kept],
+        input_j=result.input_j[kept],
+        latency_s=result.latency_s[kept] + rows.lag[kept] * seconds(period_ps),
+        inputs=rows.inputs.take(kept),
+        outputs=result.outputs[kept],
     )

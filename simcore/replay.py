@@ -1,7 +1,8 @@
-"""Whole inputs of units: a layer's calls as one batch of rasters and back, and batches stepped row by row."""
+"""Batches of rasters: answered by any bank, in few calls; and single rasters joined and split."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,44 +17,32 @@ from simcore.bank import (
     Raster,
     RasterBatch,
     RasterResult,
+    Repeated,
     StepInput,
     StepResult,
 )
-from simcore.idle import Call
+from simcore.whole import stable_order
 
+FEW = 4
+"""Idle rows behind a driven one up to which they are grouped by it."""
 Counts = Mapping[str, NDArray[np.int64]]
 """Counter -> (n_units,), as `AnalogBank.counters` gives them."""
 
 
 def replayed(
-    bank: OpenLoop, params: Floats, calls: Sequence[Call], progress: Callable[[float], None]
-) -> tuple[Floats, StepResult, Counts]:
-    """Return the outputs at reset (n_units, n_out), the rows of all calls in order, the units' counters.
+    bank: AnalogBank, first: int, batch: RasterBatch, progress: Callable[[float], None]
+) -> tuple[StepResult, Counts | None, Floats | None]:
+    """Return the rows of a batch, unit by unit; and where the bank can replay, counters and outputs at reset.
 
-    `params` are (n_units, n_param). `calls` are in order of time and reach every unit; a unit's rows in them
-    make its raster.
+    A bank that can only be stepped has been reset, and has the batch's units from `first` on.
     """
-    requests = [call.request for call in calls]
-    units = np.concatenate([request.units for request in requests])
-    order = np.argsort(units, kind="stable")
-    batch = RasterBatch(
-        params=params,
-        starts=np.searchsorted(units[order], np.arange(len(params) + 1)),
-        duration_ps=np.concatenate([request.duration_ps for request in requests])[order],
-        inputs=np.concatenate([request.inputs for request in requests])[order],
-        idle=np.repeat([request.idle for request in requests], [len(r.units) for r in requests])[order],
-    )
     if isinstance(bank, BatchOpenLoop):
-        answer = bank.replay_batch(batch, progress)
-    else:
+        answer = bank.replay_batch(batch, progress, states=False)
+    elif isinstance(bank, OpenLoop):
         answer = joined_results(bank.replay(split(batch), progress))
-    return answer.reset_outputs, _rows(answer.steps, np.argsort(order)), answer.counters
-
-
-def in_calls(rows: StepResult, calls: Sequence[Call]) -> list[StepResult]:
-    """Return the answer of each call, given the rows of all of them."""
-    ends = np.cumsum([len(call.request.units) for call in calls]).tolist()
-    return [_rows(rows, slice(start, end)) for start, end in itertools.pairwise([0, *ends])]
+    else:
+        return stepped_batch(bank, batch, progress, first), None, None
+    return answer.steps, answer.counters, answer.reset_outputs
 
 
 def stepped(
@@ -66,37 +55,77 @@ def stepped(
 
 
 def stepped_batch(
-    bank: AnalogBank, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+    bank: AnalogBank, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None, first: int = 0
 ) -> StepResult:
-    """Step the units of a bank that was reset through a batch, the j-th row of all of them in one call."""
-    starts, idle = batch.starts, batch.idle
-    lengths = np.diff(starts)
+    """Step units of a bank that was reset through a batch, in the calls of `call_order`.
+
+    The batch's units are those of the bank from `first` on.
+    """
+    order = call_order(batch.starts, batch.idle)
     columns: dict[str, NDArray[Any]] = {}
-    for step in range(int(lengths.max())):
-        units = np.flatnonzero(lengths > step)
-        resting = idle[starts[units] + step]
-        for rest in (False, True):
-            some = units[resting == rest]
-            rows = starts[some] + step
-            if not len(rows):
-                continue
-            result = bank.step(StepInput(some, batch.duration_ps[rows], batch.inputs[rows], rest))
-            for name in StepResult.__slots__:
-                values = getattr(result, name)
-                if name not in columns:
-                    columns[name] = np.empty((len(idle), *values.shape[1:]), values.dtype)
-                columns[name][rows] = values
-        progress((step + 1) / int(lengths.max()))
+    for done, (rows, idle) in enumerate(order.calls()):
+        units = order.unit[rows] + first
+        result = bank.step(StepInput(units, batch.duration_ps[rows], batch.inputs.take(rows), idle))
+        for name in StepResult.__slots__:
+            values = getattr(result, name)
+            if name not in columns:
+                columns[name] = np.empty((len(batch.idle), *values.shape[1:]), values.dtype)
+            columns[name][rows] = values
+        progress((done + 1) / len(order.idle))
     return StepResult(**columns)
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrder:
+    """The rows of a batch in the order in which a bank can answer them: few calls, each of many units."""
+
+    unit: NDArray[np.int64]
+    """(n,) unit of each row of the batch."""
+    rows: NDArray[np.int64]
+    """(n,) rows of the batch, call by call, units ascending."""
+    bounds: NDArray[np.int64]
+    """(n_calls + 1,) where the rows of each call begin."""
+    idle: NDArray[np.bool_]
+    """(n_calls,)"""
+
+    def calls(self) -> Iterator[tuple[NDArray[np.int64], bool]]:
+        """Yield the rows of each call, and whether it is idle."""
+        for (start, end), idle in zip(itertools.pairwise(self.bounds.tolist()), self.idle, strict=True):
+            yield self.rows[start:end], bool(idle)
+
+
+def call_order(starts: NDArray[np.int64], idle: NDArray[np.bool_]) -> CallOrder:
+    """Group the rows of a batch: the i-th driven rows of all units, then the first idle ones behind them, ...
+
+    Where gaps consist of many rows, as without idle merging, it is the j-th rows of all units, driven ones
+    and idle ones apart. `starts` (n_units + 1,) and `idle` (n,) as in `RasterBatch`.
+    """
+    n, lengths = len(idle), np.diff(starts)
+    unit = np.repeat(np.arange(len(lengths)), lengths)
+    row = np.arange(n)
+    n_driven = np.cumsum(~idle)
+    before = np.concatenate([[0], n_driven])[starts[:-1]]
+    begin = np.where(idle, 0, row)
+    begin[starts[:-1][lengths > 0]] = starts[:-1][lengths > 0]
+    since = row - np.maximum.accumulate(begin)
+    if since.max(initial=0) > FEW:
+        rank = row - starts[:-1][unit]
+        key = 2 * rank + idle
+    else:
+        key = (n_driven - before[unit]) * (FEW + 1) + since
+    rows = stable_order(key)
+    ordered = key[rows]
+    bounds = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [n]] if n else [[0]])
+    return CallOrder(unit, rows, bounds, idle[rows[bounds[:-1]]])
 
 
 def joined(rasters: Sequence[Raster]) -> RasterBatch:
     """Return rasters as one batch."""
     return RasterBatch(
-        params=np.stack([raster.params for raster in rasters]),
+        params=Repeated.once(np.stack([raster.params for raster in rasters])),
         starts=np.cumsum([0, *(len(raster.idle) for raster in rasters)]),
         duration_ps=np.concatenate([raster.duration_ps for raster in rasters]),
-        inputs=np.concatenate([raster.inputs for raster in rasters]),
+        inputs=Repeated.once(np.concatenate([raster.inputs for raster in rasters])),
         idle=np.concatenate([raster.idle for raster in rasters]),
     )
 
@@ -104,8 +133,8 @@ def joined(rasters: Sequence[Raster]) -> RasterBatch:
 def split(batch: RasterBatch) -> list[Raster]:
     """Return a batch as one raster per unit."""
     return [
-        Raster(row, batch.duration_ps[part], batch.inputs[part], batch.idle[part])
-        for row, part in zip(batch.params, _parts(batch.starts), strict=True)
+        Raster(row, batch.duration_ps[part], batch.inputs.take(part), batch.idle[part])
+        for row, part in zip(batch.params.take(), _parts(batch.starts), strict=True)
     ]
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from simcore import ranges
 from simcore.assembly import Assembly, assemble
 from simcore.errors import ResultError, SimcoreError
+from simcore.progress import scaled
 from simcore.result import ResultWriter, RunResult
 from simcore.scenario import Scenario
-from simcore.schedule import scaled
 from simcore.shard import Chosen, Progress, Rewire, Shard, rows_per_sample, run_shard
 from simcore.workers import in_processes, on_cluster
 

@@ -16,6 +16,8 @@ from simcore.architecture import Delivery, Layer, LayerOutput, Network
 from simcore.engine import Engine
 from simcore.errors import ScenarioError
 from simcore.ledger import Ledger
+from simcore.progress import scaled
+from simcore.shown import Shown
 
 AFTER_ALL = EventPriority(2)
 """SimPy priority behind NORMAL: the edge is answered when every process of that time has run."""
@@ -80,12 +82,12 @@ def lock_step(
 
 def run_ahead(network: Network, engine: Engine, ledger: Ledger, progress: Callable[[float], None]) -> None:
     """Run each layer through all its edges before those that read it; raises ScenarioError on feedback."""
-    shown: dict[str, list[LayerOutput]] = {}
+    shown: dict[str, Shown] = {}
     total, done = sum(layer.n_units for layer in network.layers), 0
     for layer in in_order(network):
 
         def seen(name: str, step: int, delay: int = layer.delay_periods) -> LayerOutput:
-            return shown[name][max(0, step - delay + 1)]
+            return shown[name].after(max(0, step - delay + 1))
 
         deliveries = [
             layer.stage.deliver(step, tuple(seen(name, step) for name in layer.sources))
@@ -94,13 +96,9 @@ def run_ahead(network: Network, engine: Engine, ledger: Ledger, progress: Callab
         report = scaled(progress, done / total, layer.n_units / total)
         shown[layer.name] = engine.run_layer(layer.name, deliveries, report)
         done += layer.n_units
-    for step, output in enumerate(shown[network.layers[-1].name][1:]):
-        ledger.digital(network.readout.observe(step, output))
-
-
-def scaled(progress: Callable[[float], None], start: float, share: float) -> Callable[[float], None]:
-    """Return the callback of a part of the work that begins at `start` and makes up `share` of it."""
-    return lambda done: progress(start + share * done)
+    last = shown[network.layers[-1].name]
+    for step in range(network.n_steps):
+        ledger.digital(network.readout.observe(step, last.after(step + 1)))
 
 
 def in_order(network: Network, remedy: str = "use schedule = 'lock_step'") -> list[Layer]:

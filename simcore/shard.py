@@ -120,12 +120,11 @@ def _run_batch(
     progress: Progress,
 ) -> BatchResult:
     n_lanes = len(batch.samples)
-    order = [layer.name for layer in network.layers]
     sizes = {layer.name: layer.n_units for layer in network.layers}
     kept = trace if isinstance(trace, bool) else _masks(trace, sizes, batch.samples)
     ledger = Ledger(sizes, n_lanes, kept)
     ahead = _runs_ahead(scenario, network, slots)
-    engine = Engine(slots, order, n_lanes, ledger, scenario.merge_idle, by_layer=ahead)
+    engine = Engine(slots, n_lanes, ledger, merge_idle=scenario.merge_idle, by_layer=ahead)
     if ahead:
         run_ahead(network, engine, ledger, progress)
     else:

@@ -13,8 +13,8 @@ from simcore.audit_figures import Layers, estimated
 from simcore.bank import BankRequest, Floats, OpenLoop, RasterResult
 from simcore.differences import Difference, columns, difference
 from simcore.estimate import Sample, allocate, merged, neyman, strata_by_size
+from simcore.progress import scaled
 from simcore.rasters import Pairs, Recorded
-from simcore.schedule import scaled
 from simcore.shard import Progress
 
 SOLVER = "spice"

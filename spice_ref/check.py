@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simcore.bank import Floats, Raster, StepResult
-from simcore.schedule import scaled
+from simcore.progress import scaled
 from simcore.spec import CircuitSpec, Detector, PortKind
 from spice_ref.bank import Bench, joined
 from spice_ref.deck import edges_ps

@@ -126,11 +126,16 @@ def record_command(
         list[Path] | None,
         typer.Option("--from", metavar="RUN_DIR", help="Record what the units of traced runs received."),
     ] = None,
+    vary_knobs: Annotated[
+        bool, typer.Option("--vary-knobs", help="With --from: other knobs for 40 % of the units.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Data set [data/recordings/NAME.h5].")] = None,
 ) -> None:
     """Record stimuli into a data set, random ones or what networks sent; it goes on where it was stopped."""
     if from_ and (steps is not None or kind is not None):
         raise UserError("--steps and --kind shape random stimuli; with --from the runs decide")
+    if vary_knobs and not from_:
+        raise UserError("--vary-knobs goes with --from; random stimuli vary the knobs anyway")
     record = registry.load("recorders", "spice")
     spec = named_circuit(circuit)
     path = out or default_path(spec)
@@ -140,6 +145,7 @@ def record_command(
             record(
                 spec, path, runs=n_runs, steps=steps or STEPS, seed=seed, workers=workers, cluster=cluster,
                 accuracy=accuracy, kind=kind, timeout_s=timeout, from_runs=from_ or (),
+                vary_knobs=vary_knobs,
                 progress=show(f"record {spec.name}, {n_runs} runs"),
             )  # fmt: skip
 

@@ -31,6 +31,7 @@ def record(
     accuracy: str = "std",
     kind: str | None = None,
     from_runs: Sequence[Path] = (),
+    vary_knobs: bool = False,
     cluster: str | None = None,
     cache: str = "auto",
     timeout_s: float = TIMEOUT_S,
@@ -40,7 +41,8 @@ def record(
 
     `kind` draws the missing runs from one kind of stimulus instead of all in turn (see `stimuli.KINDS`).
     `from_runs` are folders of traced runs: a recorded run is then the whole input of one of their units,
-    `steps` and `kind` play no part, and there are at most as many runs as traced units.
+    `steps` and `kind` play no part, and there are at most as many runs as traced units; with `vary_knobs`
+    some of them get other knobs.
     Run i depends on (seed, i, steps, accuracy, kind) or (seed, i, the traces, accuracy) alone: any number of
     workers, a cluster, and any interruption give the same rows in the same order. Finished runs are cached
     until their turn comes. Raises DatasetError where `out` holds another circuit or source; SolverError with
@@ -48,7 +50,9 @@ def record(
     """
     if runs < 1:
         raise UserError(f"recording of {spec.name}: at least one run is needed, got {runs}")
-    source: Source = Workload(spec, from_runs, seed) if from_runs else Stimuli(spec, steps, seed, kind)
+    source: Source = Stimuli(spec, steps, seed, kind)
+    if from_runs:
+        source = Workload(spec, from_runs, seed, vary_knobs=vary_knobs)
     runs = min(runs, source.most or runs)
     with open_queue(workers, timeout_s, cluster, cache) as queue:
         bench = Bench(spec, accuracy, queue)

@@ -1,7 +1,8 @@
 """Random rasters of a circuit, drawn from its ports: over the range, and network-like dense and sparse.
 
 A raster is built as the engine would drive a unit: after a driven step `tail_periods` single idle steps, then
-one merged idle step, split at `max_idle_periods`. Each run depends on (seed, run) alone.
+merged idle steps, split at `max_idle_periods`. Some gaps are cut in two or begin period by period, so that a
+model of them is the same however a gap is cut. Each run depends on (seed, run) alone.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,10 @@ PARAMS, STYLE, DRIVE = 1, 2, 3
 """Purposes of the random streams of a run."""
 DEFAULT_KNOBS = 0.6
 """Share of runs whose knobs are the manifest's defaults."""
+IN_TWO, SINGLY = 0.2, 0.1
+"""Share of idle gaps that are cut in two, and of those whose first periods are not merged."""
+SINGLE_PERIODS = 8
+"""Longest gap, and start of a longer one, that is stepped period by period where it is not merged."""
 Draw = Callable[[np.random.Generator], Floats]
 """Draws one driven input vector, (n_in,)."""
 
@@ -90,12 +95,17 @@ def draw_params(spec: CircuitSpec, rng: np.random.Generator) -> Floats:
     values = spec.default_params.copy()
     if rng.random() >= DEFAULT_KNOBS:
         values = rng.uniform(low, high)
-    weights = np.array([_is_weight(port) for port in spec.of(PortKind.PARAM) for _ in port.columns], np.bool_)
+    weights = weight_columns(spec)
     zeros = rng.choice([0.0, rng.uniform(0.0, 0.95)])
     positive = rng.choice([0.0, 0.5, 1.0, rng.uniform()])
     signs = np.where(rng.random(len(values)) < positive, 1.0, -1.0)
     ternary = np.where(rng.random(len(values)) < zeros, 0.0, signs)
     return np.where(weights, ternary, values)
+
+
+def weight_columns(spec: CircuitSpec) -> NDArray[np.bool_]:
+    """Return which parameters are weights (the others are knobs), (n_param,)."""
+    return np.array([_is_weight(port) for port in spec.of(PortKind.PARAM) for _ in port.columns], np.bool_)
 
 
 def _is_weight(port: PortSpec) -> bool:
@@ -223,10 +233,10 @@ class _Rows:
         self._held = np.where(self._spec.holds_level, inputs, self._spec.reset_inputs)
         self._tail = self._spec.tail_periods
 
-    def wait(self, periods: int) -> None:
-        """Add a gap: what is left of the tail in single steps, then merged ones."""
+    def wait(self, periods: int, *, singly: bool = False) -> None:
+        """Add a gap: what is left of the tail in single steps, then merged ones; `singly` merges none."""
         while periods:
-            merged = 1 if self._tail else min(periods, self._spec.max_idle_periods)
+            merged = 1 if self._tail or singly else min(periods, self._spec.max_idle_periods)
             self._tail = max(self._tail - 1, 0)
             self._add(np.where(self._spec.holds_level, self._held, self._spec.reset_inputs), True, merged)
             periods -= merged
@@ -251,16 +261,30 @@ class _Rows:
 def _drive(spec: CircuitSpec, style: Style, steps: int, rng: np.random.Generator) -> _Rows:
     rows = _Rows(spec)
     if rng.random() < 0.3:
-        rows.wait(_gap(spec, rng))
+        _wait(rows, spec, rng)
     while len(rows) < steps:
         rows.drive(style.draw(rng))
         if spec.holds_level.any() and rng.random() < style.release_probability:
             if rng.random() < 0.2:
-                rows.wait(_gap(spec, rng))
+                _wait(rows, spec, rng)
             rows.release()
         if rng.random() < style.gap_probability:
-            rows.wait(_gap(spec, rng))
+            _wait(rows, spec, rng)
     return rows
+
+
+def _wait(rows: _Rows, spec: CircuitSpec, rng: np.random.Generator) -> None:
+    """Add an idle gap: one merged step for most, others in parts, as without idle merging."""
+    periods, way = _gap(spec, rng), rng.random()
+    if way < SINGLY:
+        rows.wait(min(periods, SINGLE_PERIODS), singly=True)
+        rows.wait(max(periods - SINGLE_PERIODS, 0))
+    elif way < SINGLY + IN_TWO:
+        cut = int(rng.integers(1, periods + 1))
+        rows.wait(cut)
+        rows.wait(periods - cut)
+    else:
+        rows.wait(periods)
 
 
 def _gap(spec: CircuitSpec, rng: np.random.Generator) -> int:

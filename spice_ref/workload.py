@@ -2,26 +2,34 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simcore.bank import Raster
+from simcore.bank import Floats, Raster
 from simcore.errors import ResultError
 from simcore.rasters import Recorded
 from simcore.result import RunResult
-from simcore.spec import CircuitSpec
+from simcore.spec import CircuitSpec, PortKind
+from spice_ref.stimuli import DEFAULT_KNOBS, weight_columns
 
-PICK = 4
-"""Purpose of the random stream, beside those of `stimuli`."""
+PICK, VARY = 4, 5
+"""Purposes of the random streams, beside those of `stimuli`."""
 
 
 class Workload:
     """The traced units of all layers that use a circuit, layers in turn, those of a layer in random order."""
 
-    def __init__(self, spec: CircuitSpec, folders: Sequence[Path], seed: int) -> None:
-        """Open the runs; raises ResultError where one has no traced layer of this circuit."""
+    def __init__(
+        self, spec: CircuitSpec, folders: Sequence[Path], seed: int, *, vary_knobs: bool = False
+    ) -> None:
+        """Open the runs; raises ResultError where one has no traced layer of this circuit.
+
+        `vary_knobs`: as many units as in random stimuli get knobs anywhere in their range.
+        """
+        self._spec, self._seed, self._vary_knobs = spec, seed, vary_knobs
         self._layers: list[tuple[Recorded, str]] = []
         self._names: list[str] = []
         for folder in folders:
@@ -47,6 +55,8 @@ class Workload:
         """Return kind and raster of a run: `workload/LAYER`, and the whole input of one unit."""
         recorded, layer = self._layers[self._layer[run]]
         (raster,) = recorded.rasters(layer, self._pairs[run][None])
+        if self._vary_knobs:
+            raster = replace(raster, params=self._varied(raster.params, run))
         return f"workload/{layer}", raster
 
     def provenance(self) -> dict[str, Any]:
@@ -54,7 +64,15 @@ class Workload:
         digest = hashlib.sha256()
         for recorded, layer in self._layers:
             digest.update(f"{layer} {recorded.fingerprint(layer)}\n".encode())
-        return {"source": f"workload of {', '.join(self._names)}, sha256 {digest.hexdigest()[:16]}"}
+        knobs = ", knobs varied" if self._vary_knobs else ""
+        return {"source": f"workload of {', '.join(self._names)}, sha256 {digest.hexdigest()[:16]}{knobs}"}
+
+    def _varied(self, params: Floats, run: int) -> Floats:
+        rng = np.random.default_rng([self._seed, run, VARY])
+        if rng.random() < DEFAULT_KNOBS:
+            return params
+        drawn = rng.uniform(self._spec.low(PortKind.PARAM), self._spec.high(PortKind.PARAM))
+        return np.where(weight_columns(self._spec), params, drawn)
 
 
 def _layers_of(recorded: Recorded, spec: CircuitSpec) -> list[str]:

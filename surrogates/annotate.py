@@ -31,7 +31,7 @@ from simcore.manifest import explain
 from simcore.replay import joined, split_answer, stepped_batch
 from simcore.spec import CircuitSpec, Record
 from surrogates.behaviour import UserModel, load_function
-from surrogates.bundle import SurrogateBundle, load_bundle
+from surrogates.bundle import SurrogateBundle, shared_bundle
 from surrogates.frame import MIN_EVENTS, detects_events
 from surrogates.origin import on_command_line
 from surrogates.runtime import SurrogateBank
@@ -61,7 +61,7 @@ def open_bank(request: BankRequest) -> "AnnotatedBank":
     except ValidationError as error:
         raise ScenarioError(f"[backend] annotate: {explain(error, AnnotateOptions)}") from error
     behaviour = _behaviour(request, options.behaviour)
-    bundle = load_bundle(find_bundle(request.spec, options.family, request.base), request.spec)
+    bundle = shared_bundle(find_bundle(request.spec, options.family, request.base), request.spec)
     _check_can_be_told(bundle, request.spec)
     try:
         return AnnotatedBank(bundle, request.spec, request.params, behaviour)
@@ -139,10 +139,14 @@ class AnnotatedBank:
         return split_answer(self.replay_batch(batch, progress), batch.starts)
 
     def replay_batch(
-        self, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+        self,
+        batch: RasterBatch,
+        progress: Callable[[float], None] = lambda _: None,
+        *,
+        states: bool = True,
     ) -> BatchAnswer:
         """Step each raster as a unit of its own from reset: row j of all of them in one call."""
-        bank = AnnotatedBank(self._bundle, self.spec, batch.params, self._open_behaviour)
+        bank = AnnotatedBank(self._bundle, self.spec, batch.params.take(), self._open_behaviour)
         bank._surrogate.ranges = self._surrogate.ranges
         reset_outputs, reset_state = bank.reset(), bank._surrogate.state
         steps = stepped_batch(bank, batch, progress)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,7 +82,7 @@ class BundleInfo(Record):
         return self.model_copy(update={"digest": digest_of(self.model_dump(mode="json"))})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SurrogateBundle:
     """A checked bundle with one onnxruntime session per graph."""
 
@@ -91,19 +92,36 @@ class SurrogateBundle:
 
     def run(self, graph: str, x: Rows, event_bias: Rows | None = None) -> dict[str, Rows]:
         """Return the outputs of a graph by name; without `event_bias` (k, 1) the model decides what fired."""
-        return run_graph(self.sessions[graph], x, event_bias)
+        names, takes_events = self._ports[graph]
+        return run_with(self.sessions[graph], names, takes_events, x, event_bias)
 
     def takes_events(self, graph: str) -> bool:
         """Whether a graph can be told what fired."""
-        return _takes_events(self.sessions[graph])
+        return self._ports[graph][1]
+
+    @cached_property
+    def _ports(self) -> dict[str, tuple[list[str], bool]]:
+        """By graph: names of the outputs, whether it can be told what fired."""
+        return {name: (output_names(each), _takes_events(each)) for name, each in self.sessions.items()}
 
 
 def run_graph(session: Any, x: Rows, event_bias: Rows | None = None) -> dict[str, Rows]:
     """Return the outputs of a session by name; a graph that decides no event leaves `event_bias` unread."""
+    return run_with(session, output_names(session), _takes_events(session), x, event_bias)
+
+
+def output_names(session: Any) -> list[str]:
+    """Return the names of a session's outputs."""
+    return [output.name for output in session.get_outputs()]
+
+
+def run_with(
+    session: Any, names: list[str], takes_events: bool, x: Rows, event_bias: Rows | None
+) -> dict[str, Rows]:
+    """Do the same with what a session says of itself, which takes as long as some hundred rows."""
     feeds = {"x": x}
-    if _takes_events(session):
+    if takes_events:
         feeds[EVENT_BIAS] = np.zeros((len(x), 1), dtype=np.float32) if event_bias is None else event_bias
-    names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 
@@ -158,6 +176,22 @@ def load_bundle(path: Path, spec: CircuitSpec) -> SurrogateBundle:
     _check_ranges(path / MANIFEST, info, layout)
     sessions = {name: _open(path / f"{name}.onnx", info, layout, name) for name in GRAPHS}
     return SurrogateBundle(path, info, sessions)
+
+
+_shared: dict[tuple[Path, str], tuple[list[tuple[int, int]], SurrogateBundle]] = {}
+
+
+def shared_bundle(path: Path, spec: CircuitSpec) -> SurrogateBundle:
+    """Do what `load_bundle` does, once in a process for files that stay as they are."""
+    key = path.resolve(), spec.hash
+    try:
+        files = [(path / name).stat() for name in (MANIFEST, *(f"{graph}.onnx" for graph in GRAPHS))]
+    except OSError:
+        return load_bundle(path, spec)
+    stamp = [(file.st_mtime_ns, file.st_size) for file in files]
+    if key not in _shared or _shared[key][0] != stamp:
+        _shared[key] = stamp, load_bundle(path, spec)
+    return _shared[key][1]
 
 
 def check_spec(path: Path, info: BundleInfo, spec: CircuitSpec) -> None:

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
+from surrogates.batch import CHUNK
 from surrogates.bundle import SurrogateBundle
 from surrogates.features import Rows
-from surrogates.runtime import CHUNK
 
 BATCH = 16_384
 """Rows per measurement, as many events as a layer of thousands of neurons has on a clock edge."""

@@ -71,9 +71,7 @@ class Design:
             ports = {name: builder.columns(x, slices[name]) for name in used}
             values: Mapping[str, str] = carry_out(wanted, ports, builder)
             parts.extend(values[name] for name in self.chosen)
-        joined = builder.concat(parts)
-        centred = builder.add("Sub", joined, builder.tensor(self.mean[None]))
-        return builder.add("Mul", centred, builder.tensor(self.factor[None]))
+        return builder.standardise(builder.concat(parts), self.mean, self.factor)
 
     def _needed(self) -> list[Feature]:
         wanted, needed = set(self.chosen), []

@@ -14,10 +14,11 @@ from simcore.spec import PortKind
 from surrogates.family import Effort, StepModel
 from surrogates.features import Rows
 from surrogates.frame import Frame, Mask, Table
-from surrogates.layout import Layout
+from surrogates.layout import DURATION, Layout
 from surrogates.trunk import Trainer
 
-HIDDEN = (96, 96)
+DRIVEN, IDLE = (96, 96), (48, 48)
+"""Hidden layers. What an idle unit does is simpler, and most steps are idle."""
 BATCH = 512
 SHAKE = 0.02
 """Standard deviation of the shaking of state and parameters, as a share of their range in the recording."""
@@ -40,7 +41,8 @@ class _Student(Trainer):
     """Epochs of recorded and synthetic rows."""
 
     def __init__(self, frame: Frame, train: Table, effort: Effort, teacher: StepModel) -> None:
-        super().__init__(frame, train, effort, HIDDEN, BATCH)
+        hidden = IDLE if DURATION in frame.design.names else DRIVEN
+        super().__init__(frame, train, effort, hidden, BATCH)
         self._teacher = teacher
         self._free = _free_columns(frame.design.layout)
         self._low, self._high = train.x.min(axis=0), train.x.max(axis=0)

@@ -1,6 +1,12 @@
-"""GraphBuilder: builds an ONNX graph node by node (needs the `onnx` package; the run time does not)."""
+"""GraphBuilder: builds an ONNX graph node by node (needs the `onnx` package; the run time does not).
+
+Tensors are narrow, (k, 10) or so. An operation that repeats a row or a column over such a tensor takes
+onnxruntime three to nine times as long as one of two equal shapes, hence `affine` takes in a standardisation,
+`scaled` is taken in by the affine layer before it, and `choose` widens its condition by a product.
+"""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +18,10 @@ from onnx import TensorProto, helper, numpy_helper
 IR_VERSION = 8
 OPSET = 17
 ML_OPSET = 3
+LARGEST_SHIFT = 100.0
+"""A column whose mean is so many times its spread is standardised apart: a product would round it away."""
+MOST_SLICES = 3
+"""Runs of columns up to which slices are faster than a gather."""
 
 
 class GraphBuilder:
@@ -23,6 +33,8 @@ class GraphBuilder:
         self._constants: dict[bytes, str] = {}
         self._initializers: list[Any] = []
         self._count = 0
+        self._standardised: dict[str, tuple[str, NDArray[Any], NDArray[Any]]] = {}
+        self._affine: dict[str, tuple[str, NDArray[Any], NDArray[Any]]] = {}
 
     def add(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output."""
@@ -49,6 +61,11 @@ class GraphBuilder:
 
     def gather(self, source: str, indices: Sequence[int]) -> str:
         """Pick columns of a (k, n) tensor by index."""
+        breaks = [i for i, (a, b) in enumerate(pairwise(indices), 1) if b != a + 1]
+        ends = [0, *breaks, len(indices)]
+        if len(breaks) < MOST_SLICES:
+            runs = [slice(indices[start], indices[end - 1] + 1) for start, end in pairwise(ends)]
+            return self.concat([self.columns(source, run) for run in runs])
         return self.add("Gather", source, self.tensor(np.array(indices, dtype=np.int64)), axis=1)
 
     def column(self, source: str, index: int) -> str:
@@ -61,14 +78,42 @@ class GraphBuilder:
 
     def affine(self, source: str, weights: NDArray[Any], bias: NDArray[Any]) -> str:
         """Return source @ weights + bias."""
-        return self.add("Gemm", source, self.tensor(weights), self.tensor(bias))
+        if source in self._standardised:
+            source, mean, factor = self._standardised[source]
+            bias = bias - (mean * factor) @ weights
+            weights = factor[:, None] * weights
+        result = self.add("Gemm", source, self.tensor(weights), self.tensor(bias))
+        self._affine[result] = source, weights, bias
+        return result
+
+    def standardise(self, source: str, mean: NDArray[Any], factor: NDArray[Any]) -> str:
+        """Return (source - mean) * factor, column by column."""
+        centred = self.add("Sub", source, self.tensor(mean[None]))
+        result = self.add("Mul", centred, self.tensor(factor[None]))
+        if np.abs(mean * factor).max() <= LARGEST_SHIFT:
+            self._standardised[result] = source, mean.astype(np.float64), factor.astype(np.float64)
+        return result
+
+    def scaled(self, source: str, factor: NDArray[Any]) -> str:
+        """Return source * factor, column by column."""
+        if source in self._affine:
+            source, weights, bias = self._affine[source]
+            return self.affine(source, weights * factor, bias * factor)
+        return self.add("Mul", source, self.tensor(factor[None]))
+
+    def choose(self, condition: str, yes: str, no: str, width: int) -> str:
+        """Return `yes` (k, width) in the rows where `condition` (k, 1) is above 0, else `no`."""
+        wide = self.add("MatMul", condition, self.tensor(np.ones((1, width))))
+        return self.add("Where", self.add("Greater", wide, self.constant(0.0)), yes, no)
 
     def double(self, source: str) -> str:
         """Turn float32 into float64."""
         return self.add("Cast", source, to=TensorProto.DOUBLE)
 
     def clip(self, source: str, low: NDArray[Any], high: NDArray[Any]) -> str:
-        """Limit each column."""
+        """Limit each column to its bounds, (1, n) or (n,)."""
+        if len(set(low.flat)) == len(set(high.flat)) == 1:
+            low, high = low[..., :1], high[..., :1]
         return self.add("Min", self.add("Max", source, self.tensor(low)), self.tensor(high))
 
     def constant(self, value: float) -> str:
@@ -95,17 +140,21 @@ class GraphBuilder:
         outputs: Mapping[str, tuple[str, int | None]],
         metadata: Mapping[str, str],
     ) -> bytes:
-        """Return the checked model; a width None is a (k,) tensor. `outputs`: name -> (tensor, width)."""
+        """Return the checked model; a width None is a (k,) tensor. `outputs`: name -> (tensor, width).
+
+        What no output depends on is left out.
+        """
         for name, (tensor, _) in outputs.items():
             self._nodes.append(helper.make_node("Identity", [tensor], [name]))
+        nodes, used = self._needed(set(outputs))
         graph = helper.make_graph(
-            self._nodes,
+            nodes,
             self._name,
             [_info(name, width) for name, width in inputs.items()],
             [_info(name, width) for name, (_, width) in outputs.items()],
-            self._initializers,
+            [constant for constant in self._initializers if constant.name in used],
         )
-        domains = {node.domain for node in self._nodes}
+        domains = {node.domain for node in nodes}
         opsets = [helper.make_opsetid("", OPSET)]
         if "ai.onnx.ml" in domains:
             opsets.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
@@ -113,6 +162,15 @@ class GraphBuilder:
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())
+
+    def _needed(self, wanted: set[str]) -> tuple[list[Any], set[str]]:
+        """Return the nodes that the tensors `wanted` depend on, in order, and all tensors they name."""
+        nodes, names = [], set(wanted)
+        for node in reversed(self._nodes):
+            if names & set(node.output):
+                nodes.append(node)
+                names |= set(node.input)
+        return nodes[::-1], names
 
 
 def _info(name: str, width: int | None) -> Any:

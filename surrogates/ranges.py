@@ -20,14 +20,22 @@ class RangeCounter:
         self._graphs = {graph: _Graph(info, graph) for graph in STEP_GRAPHS}
         self._rows = self._outside = 0
 
-    def outside(self, graph: str, x: Rows) -> NDArray[np.bool_]:
-        """Return which rows of x (k, width) have a column outside the range of `graph`, (k,)."""
+    def outside(
+        self, graph: str, x: Rows, ignored: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_] | None:
+        """Return which rows of x (k, width) have a column out of the range of `graph`, (k,); None if none.
+
+        Rows that are `ignored` (k,) are not counted.
+        """
         bounds = self._graphs[graph]
-        inside = (x >= bounds.low) & (x <= bounds.high)
-        self._rows += len(x)
+        inside = x >= bounds.low
+        inside &= x <= bounds.high
+        self._rows += len(x) - (0 if ignored is None else int(np.count_nonzero(ignored)))
         if inside.all():
-            return np.zeros(len(x), dtype=np.bool_)
+            return None
         rows = ~np.asarray(inside.all(axis=1))
+        if ignored is not None:
+            rows &= ~ignored
         self._outside += int(np.count_nonzero(rows))
         bounds.count(x[rows], ~inside[rows])
         return rows

@@ -22,19 +22,15 @@ from simcore.bank import (
 from simcore.errors import ContractError, ScenarioError
 from simcore.guard import GuardedBank
 from simcore.manifest import explain
-from simcore.replay import joined, split_answer, stepped_batch
+from simcore.replay import joined, split_answer
 from simcore.spec import CircuitSpec, PortKind, Record
-from surrogates.bundle import SurrogateBundle, load_bundle
+from surrogates.batch import BLOCK, CHUNK, BatchReplay, swings
+from surrogates.bundle import SurrogateBundle, shared_bundle
 from surrogates.features import Rows
 from surrogates.layout import Layout
 from surrogates.ranges import RangeCounter
 from surrogates.shipped import BEST, find_bundle
 
-CHUNK = 2048
-"""Rows per call of onnxruntime: the activations stay in the cache."""
-BLOCK = 16
-"""Rows are padded to a multiple of this: vector kernels treat the rest of a block by other code, and a
-unit's result would depend on how many are stepped with it."""
 FORCED = 1e9
 """Bias beyond any logit: the event happens, or with a minus it does not."""
 
@@ -55,7 +51,7 @@ def open_bank(request: BankRequest) -> "SurrogateBank | GuardedBank":
     except ValidationError as error:
         raise ScenarioError(f"[backend] surrogate: {explain(error, SurrogateOptions)}") from error
     path = find_bundle(request.spec, options.family, request.base)
-    bank = SurrogateBank(load_bundle(path, request.spec), request.spec, request.params)
+    bank = SurrogateBank(shared_bundle(path, request.spec), request.spec, request.params)
     return GuardedBank(bank, request) if options.guard else bank
 
 
@@ -68,21 +64,19 @@ class SurrogateBank:
         self.n_units = len(params)
         self._bundle = bundle
         self._layout = Layout(spec)
-        self._swings = _swings(spec)
+        self._swings = swings(spec)
         self.ranges = RangeCounter(bundle.info)
         """Counts what leaves the training range; a bank that is made for a replay shares it."""
         self._cpu_s = 0.0
-        self.reset()
+        self._is_reset = False
 
     def reset(self) -> Floats:
         """Put every unit into its operating point; return the outputs there, (n_units, n_out)."""
-        inputs = np.broadcast_to(self.spec.reset_inputs, (self.n_units, self.spec.width(PortKind.INPUT)))
-        state = np.zeros((self.n_units, self.spec.width(PortKind.STATE)))
-        duration = np.full(self.n_units, self.spec.period_ps, dtype=np.int64)
-        answer = self._answer("reset", self._layout.rows(inputs, self.params, state, duration))
+        answer = self._answer("reset", self._reset_rows(self.params))
         self._state = answer["state"].astype(np.float64)
         self._outputs = answer["outputs"].astype(np.float64)
         self._out_of_range = np.zeros(self.n_units, dtype=np.int64)
+        self._is_reset = True
         return self._outputs.copy()
 
     def step(self, request: StepInput, fired: NDArray[np.bool_] | None = None) -> StepResult:
@@ -90,12 +84,15 @@ class SurrogateBank:
 
         `fired` (k,) decides in the model's place which events happen; state, energies and latency go with it.
         """
+        self._start()
         units = request.units
         if not request.idle and np.any(request.duration_ps != self.spec.period_ps):
             raise ContractError(f"surrogate of '{self.spec.name}': a driven step lasts one period")
         x = self._layout.rows(request.inputs, self.params[units], self._state[units], request.duration_ps)
         graph = "idle" if request.idle else "driven"
-        self._out_of_range[units] += self.ranges.outside(graph, x)
+        left = self.ranges.outside(graph, x)
+        if left is not None:
+            self._out_of_range[units] += left
         answer = self._answer(graph, x, None if fired is None else np.where(fired, FORCED, -FORCED))
         # An idle step changes no input, hence no output of a circuit without memory.
         holds = request.idle and self.spec.kind == "static"
@@ -118,14 +115,17 @@ class SurrogateBank:
     @property
     def state(self) -> Floats:
         """State of all units now, (n_units, n_state)."""
+        self._start()
         return self._state.copy()
 
     def set_state(self, units: NDArray[np.int64], state: Floats) -> None:
         """Overwrite the state of some units; their outputs stay the last known ones."""
+        self._start()
         self._state[units] = state
 
     def set_outputs(self, units: NDArray[np.int64], outputs: Floats) -> None:
         """Overwrite the outputs that the swing of a settled output counts from."""
+        self._start()
         self._outputs[units] = outputs
 
     def replay(
@@ -136,18 +136,25 @@ class SurrogateBank:
         return split_answer(self.replay_batch(batch, progress), batch.starts)
 
     def replay_batch(
-        self, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+        self,
+        batch: RasterBatch,
+        progress: Callable[[float], None] = lambda _: None,
+        *,
+        states: bool = True,
     ) -> BatchAnswer:
-        """Step each raster as a unit of its own from reset: row j of all of them in one call."""
-        bank = SurrogateBank(self._bundle, self.spec, batch.params)
-        bank.ranges = self.ranges
-        reset_state, reset_outputs = bank._state.copy(), bank._outputs.copy()
-        steps = stepped_batch(bank, batch, progress)
-        self._cpu_s += bank._cpu_s
-        return BatchAnswer(reset_state, reset_outputs, steps, bank.counters())
+        """Answer each unit's whole input from reset, in the calls of `replay.call_order`."""
+        distinct = self._answer("reset", self._reset_rows(batch.params.distinct))
+        resets = {head: values.take(batch.params.index, axis=0) for head, values in distinct.items()}
+        start = time.process_time()
+        outcome = BatchReplay(self._bundle, self.spec, self.ranges, states=states).answer(
+            batch, resets, progress
+        )
+        self._cpu_s += time.process_time() - start
+        return outcome
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:
         """Return steps that began outside the training range, per unit; a model has no rails."""
+        self._start()
         return {
             "out_of_range": self._out_of_range.copy(),
             "rail_excursions": np.zeros(self.n_units, dtype=np.int64),
@@ -177,6 +184,17 @@ class SurrogateBank:
     def close(self) -> None:
         """Do nothing: sessions go with the object."""
 
+    def _start(self) -> None:
+        """Reset a bank that nobody has reset; one that only replays needs none."""
+        if not self._is_reset:
+            self.reset()
+
+    def _reset_rows(self, params: Floats) -> Rows:
+        n = len(params)
+        inputs = np.broadcast_to(self.spec.reset_inputs, (n, self.spec.width(PortKind.INPUT)))
+        state = np.zeros((n, self.spec.width(PortKind.STATE)))
+        return self._layout.rows(inputs, params, state, np.full(n, self.spec.period_ps))
+
     def _fired(
         self, answer: Mapping[str, NDArray[np.float32]], outputs: Floats, units: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
@@ -198,10 +216,3 @@ class SurrogateBank:
 def _padded(rows: Rows) -> Rows:
     padding = -len(rows) % BLOCK
     return np.concatenate([rows, np.repeat(rows[-1:], padding, axis=0)]) if padding else rows
-
-
-def _swings(spec: CircuitSpec) -> Floats:
-    """Return the change of each output column that makes an event, (n_out,)."""
-    ports = [port for port in spec.of(PortKind.OUTPUT) for _ in port.columns]
-    swings = [port.detector.min_swing if port.detector is not None else None for port in ports]
-    return np.array([np.inf if swing is None else swing for swing in swings])

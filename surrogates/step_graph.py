@@ -22,7 +22,7 @@ def build_graph(name: str, frame: Frame, model: StepModel, metadata: Mapping[str
     builder = GraphBuilder(name)
     z = frame.design.emit(builder, "x")
     linear = builder.affine(z, frame.weights, frame.offset)
-    learned = builder.add("Mul", model.emit(builder, z), builder.tensor(frame.scale[None]))
+    learned = builder.scaled(model.emit(builder, z), frame.scale)
     values = builder.add("Add", linear, learned)
     outputs = _heads(builder, frame, values)
     inputs: dict[str, int | None] = {"x": frame.design.layout.width}
@@ -37,8 +37,7 @@ def _heads(builder: GraphBuilder, frame: Frame, values: str) -> dict[str, tuple[
     y = builder.columns(values, targets.block(0))
     logit = builder.add("Add", builder.columns(values, slice(0, 1)), EVENT_BIAS) if targets.fired else ""
     if targets.branched:
-        fired = builder.add("Greater", logit, builder.constant(0.0))
-        y = builder.add("Where", fired, builder.columns(values, targets.block(1)), y)
+        y = builder.choose(logit, builder.columns(values, targets.block(1)), y, len(targets.y_groups))
     zero = builder.add("Mul", builder.column("x", frame.design.layout.width - 1), builder.tensor(np.zeros(1)))
     if targets.detects:
         logits = builder.column(logit, 0) if targets.fired else _shift(builder, zero, NO_EVENT)

@@ -52,8 +52,8 @@ class Case:
 
     def deliveries(self) -> list[Delivery]:
         """Return what each step delivers."""
-        stage = _Stage(self)
-        return [stage.deliver(step, ()) for step in range(self.n_steps)]
+        units = [np.flatnonzero(driven) for driven in self.driven]
+        return [Delivery(each, self.inputs(step, len(each))) for step, each in enumerate(units)]
 
     def network(self) -> Network:
         """Return the layer as a network of one sample."""
@@ -72,15 +72,16 @@ class Case:
 
 
 class _Stage:
+    """A raster that is known: what it costs to draw it is not counted."""
+
     latency_s = 0.0
 
     def __init__(self, case: Case) -> None:
-        self._case = case
+        self._deliveries = case.deliveries()
 
     def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
         """Deliver to the driven units."""
-        units = np.flatnonzero(self._case.driven[step])
-        return Delivery(units, self._case.inputs(step, len(units)))
+        return self._deliveries[step]
 
 
 class _NoReadout:

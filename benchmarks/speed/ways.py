@@ -60,7 +60,7 @@ def engine(case: Case, bundle: SurrogateBundle, *, ahead: bool) -> Measured:
     bank = SurrogateBank(bundle, case.spec, case.params)
     start = time.process_time()
     ledger = Ledger({"layer": case.n_units}, 1)
-    run = Engine([BankSlot(bank, network.layers)], ["layer"], 1, ledger, merge_idle=True, by_layer=ahead)
+    run = Engine([BankSlot(bank, network.layers)], 1, ledger, merge_idle=True, by_layer=ahead)
     if ahead:
         run_ahead(network, run, ledger, lambda _: None)
     else:

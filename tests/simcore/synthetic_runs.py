@@ -8,8 +8,8 @@ import numpy as np
 
 from simcore.bank import StepInput, StepResult
 from simcore.compare import Comparison, _figures
-from simcore.idle import Call
-from simcore.ledger import Address, Ledger
+from simcore.idle import Call, Rows
+from simcore.ledger import Ledger
 from simcore.result import BatchResult, ResultWriter, RunResult
 
 PERIOD_PS = 5000
@@ -48,12 +48,13 @@ def make_run(
     ledger = Ledger({layer.name: layer.n_units for layer in LAYERS}, n_samples, traced)
     truth, noise = np.random.default_rng(1), np.random.default_rng(3 if error else 2)
     for step in range(N_STEPS):
-        for index, layer in enumerate(LAYERS):
+        for layer in LAYERS:
             driven = truth.random(n_samples * layer.n_units) < 0.4
             for idle in (False, True):
                 rows = np.flatnonzero(driven != idle)
-                at, call, result = _step(truth, layer, index, rows, step, idle)
-                ledger.record(at, [call], _blurred(result, noise, error, layer, idle), PERIOD_PS)
+                call, result = _step(truth, layer, len(rows), step, idle)
+                at = ledger.places(layer.name)[rows]
+                ledger.record(at, Rows.of([call]), _blurred(result, noise, error, layer, idle), PERIOD_PS)
     ledger.digital(
         {
             ("hidden", "accumulate"): np.full(n_samples, 900.0),
@@ -81,10 +82,8 @@ def make_comparison(directory: Path, **options: Any) -> Comparison:
 
 
 def _step(
-    rng: np.random.Generator, layer: FakeLayer, index: int, rows: np.ndarray, step: int, idle: bool
-) -> tuple[Address, Call, StepResult]:
-    k = len(rows)
-    at = Address(np.full(k, index), rows // layer.n_units, rows % layer.n_units)
+    rng: np.random.Generator, layer: FakeLayer, k: int, step: int, idle: bool
+) -> tuple[Call, StepResult]:
     inputs = rng.random((k, 1))
     fired = np.zeros(k, dtype=bool) if idle else inputs[:, 0] > 0.7
     request = StepInput(np.arange(k), np.full(k, PERIOD_PS), inputs, idle)
@@ -95,7 +94,7 @@ def _step(
     latency = np.where(fired, 1e-9 + 1e-9 * rng.random(k), np.nan)
     outputs = 0.8 * (2 * inputs - 1)
     result = StepResult(outputs, np.zeros((k, 0)), fired, energy, 0.1 * energy, latency)
-    return at, Call(request, np.full(k, step), none, none, np.zeros(k, dtype=np.int64)), result
+    return Call(request, np.full(k, step), none, none, np.zeros(k, dtype=np.int64)), result
 
 
 def _blurred(

@@ -7,8 +7,8 @@ from simcore.architecture import Network
 from simcore.bank import StepInput, StepResult
 from simcore.engine import BankSlot, Engine
 from simcore.errors import ContractError
-from simcore.idle import Call
-from simcore.ledger import Address, LayerTotals, Ledger, StepKind, TraceRows
+from simcore.idle import Call, Rows
+from simcore.ledger import LayerTotals, Ledger, StepKind, TraceRows
 from simcore.schedule import lock_step
 from tests.simcore.fakes import INPUT_J, LATENCY_S, PULSE_J, SUPPLY_J, Count, FakeBank, Relay, Script, leaky
 from tests.simcore.test_schedule import pulse, shared
@@ -17,8 +17,17 @@ PERIOD_PS = 1000
 NAN = np.nan
 
 
-def address(layer: list[int], lane: list[int], unit: list[int]) -> Address:
-    return Address(np.array(layer), np.array(lane), np.array(unit))
+def record(
+    book: Ledger, layer: list[int], lane: list[int], unit: list[int], calls: Call, answer: StepResult
+) -> None:
+    """Enter one call; layers by their place in the ledger."""
+    names, n_lanes = list(book._sizes), book._n_lanes
+    at = [
+        book.places(names[i])[row * book._sizes[names[i]] + each]
+        for i, row, each in zip(layer, lane, unit, strict=True)
+    ]
+    assert max(lane) < n_lanes
+    book.record(np.array(at), Rows.of([calls]), answer, PERIOD_PS)
 
 
 def call(
@@ -47,19 +56,18 @@ def result(fired: list[bool], supply: list[float], charge: list[float], latency:
 def ledger() -> Ledger:
     """Two layers of 2 and 1 units, two lanes, four calls."""
     book = Ledger({"a": 2, "b": 1}, 2, trace=True)
-    everyone = address([0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1], [0, 1, 0, 1, 0, 0])
     fired = [True, False, True, False, True, False]
     latency = [0.25, NAN, 0.5, NAN, 0.125, NAN]
-    book.record(
-        everyone, [call([0, 1, 2, 3, 4, 5], start=1)],
-        result(fired, [1, 2, 3, 4, 5, 6], [0.5, -0.5, 0.25, 0, 0, 1], [t * 1e-9 for t in latency]), PERIOD_PS,
+    record(
+        book, [0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1], [0, 1, 0, 1, 0, 0], call([0, 1, 2, 3, 4, 5], start=1),
+        result(fired, [1, 2, 3, 4, 5, 6], [0.5, -0.5, 0.25, 0, 0, 1], [t * 1e-9 for t in latency]),
     )  # fmt: skip
-    tail = address([0], [0], [1])
-    book.record(tail, [call([1], idle=True, start=2)], result([True], [8], [0], [0.75e-9]), PERIOD_PS)
+    tail = call([1], idle=True, start=2)
+    record(book, [0], [0], [1], tail, result([True], [8], [0], [0.75e-9]))
     late = call([1], idle=True, start=3, merged=True)
-    book.record(tail, [late], result([True], [16], [0], [0.5e-9]), PERIOD_PS)
+    record(book, [0], [0], [1], late, result([True], [16], [0], [0.5e-9]))
     gated = call([0], start=5, gated=True)
-    book.record(address([0], [0], [0]), [gated], result([True], [32], [2], [0.5e-9]), PERIOD_PS)
+    record(book, [0], [0], [0], gated, result([True], [32], [2], [0.5e-9]))
     return book
 
 
@@ -85,11 +93,8 @@ def test_events_without_latency_count_but_are_not_timed() -> None:
     book = Ledger({"a": 2}, 2, trace=True)
     fired, latency = [True, True, True, False], [0.25e-9, NAN, NAN, NAN]
     answer = result(fired, [1, 2, 4, 8], [0, 0, 0, 0], latency)
-    book.record(
-        address([0] * 4, [0, 0, 1, 1], [0, 1, 0, 1]), [call([0, 1, 2, 3], start=1)], answer, PERIOD_PS
-    )
-    late = call([1], start=5)
-    book.record(address([0], [0], [1]), [late], result([True], [16], [0], [NAN]), PERIOD_PS)
+    record(book, [0] * 4, [0, 0, 1, 1], [0, 1, 0, 1], call([0, 1, 2, 3], start=1), answer)
+    record(book, [0], [0], [1], call([1], start=5), result([True], [16], [0], [NAN]))
     a = book.totals()["a"]
     assert a.fired.tolist() == [3, 1]
     assert a.timed.tolist() == [1, 0]
@@ -116,7 +121,7 @@ def test_units_add_up_to_their_layer(ledger: Ledger) -> None:
         np.testing.assert_allclose(totals.unit_energy_j.sum(axis=1), both.sum(axis=1), rtol=1e-15)
 
 
-def test_trace_rows_in_the_order_of_recording(ledger: Ledger) -> None:
+def test_trace_rows_are_ordered_by_step(ledger: Ledger) -> None:
     rows = ledger.trace()["a"]
     assert rows.lane.tolist() == [0, 0, 1, 1, 0, 0, 0]
     assert rows.unit.tolist() == [0, 1, 0, 1, 1, 1, 0]
@@ -132,7 +137,7 @@ def test_trace_rows_in_the_order_of_recording(ledger: Ledger) -> None:
 
 def test_untraced_ledger_keeps_no_rows() -> None:
     book = Ledger({"a": 1}, 1)
-    book.record(address([0], [0], [0]), [call([0])], result([False], [1], [0], [NAN]), PERIOD_PS)
+    record(book, [0], [0], [0], call([0]), result([False], [1], [0], [NAN]))
     assert book.trace() == {}
 
 
@@ -156,7 +161,7 @@ def run_pair(n_lanes: int, drives: list[float], trace: bool = False) -> dict[str
     script = Script({1: (range(n_lanes), [[w] for w in drives])})
     layers = (pulse("a", script), pulse("b", Relay("b", 1.5), sources=("a",)))
     book = Ledger({"a": 1, "b": 1}, n_lanes, trace)
-    engine = Engine(shared(layers, n_lanes), ["a", "b"], n_lanes, book, True)
+    engine = Engine(shared(layers, n_lanes), n_lanes, book, merge_idle=True)
     lock_step(Network(layers, Count(n_lanes, "b"), 6), engine, book, PERIOD_PS, lambda: None)
     return book.totals()
 
@@ -198,7 +203,7 @@ def test_counters_are_summed_per_layer_and_lane() -> None:
     script = Script({1: ([0, 2], [[9.0], [9.0]]), 2: ([2], [[9.0]])})
     layers = (pulse("a", script, 2), pulse("b", Script({1: ([3], [[9.0]])}), 2))
     bank = FakeBank(leaky(), np.ones((8, 1)))
-    engine = Engine([BankSlot(bank, layers)], ["a", "b"], 2, book := Ledger({"a": 2, "b": 2}, 2), True)
+    engine = Engine([BankSlot(bank, layers)], 2, book := Ledger({"a": 2, "b": 2}, 2), merge_idle=True)
     lock_step(Network(layers, Count(2, "b"), 4), engine, book, PERIOD_PS, lambda: None)
     counts = engine.counters()
     assert counts["a"]["out_of_range"].tolist() == [1, 2]

@@ -32,7 +32,7 @@ class Replaying(FakeBank):
         return split_answer(self.answer(batch, progress), batch.starts)
 
     def answer(self, batch: RasterBatch, progress: Callable[[float], None]) -> BatchAnswer:
-        bank = FakeBank(self.spec, batch.params)
+        bank = FakeBank(self.spec, batch.params.take())
         reset = bank.reset()
         return BatchAnswer(
             np.zeros((len(reset), 1)), reset, stepped_batch(bank, batch, progress), bank.counters()
@@ -43,7 +43,11 @@ class Batched(Replaying):
     """The same without an object per unit."""
 
     def replay_batch(
-        self, batch: RasterBatch, progress: Callable[[float], None] = lambda _: None
+        self,
+        batch: RasterBatch,
+        progress: Callable[[float], None] = lambda _: None,
+        *,
+        states: bool = True,
     ) -> BatchAnswer:
         return self.answer(batch, progress)
 
@@ -80,7 +84,7 @@ def simulate(
         BankSlot(kind(follower(), np.full((1, 2), 0.25)), built.layers[2:]),
     ]
     ledger = Ledger({x.name: x.n_units for x in built.layers}, 1, trace=True)
-    engine = Engine(slots, [x.name for x in built.layers], 1, ledger, merge, by_layer=ahead)
+    engine = Engine(slots, 1, ledger, merge_idle=merge, by_layer=ahead)
     if ahead:
         run_ahead(built, engine, ledger, lambda _: None)
     else:
@@ -113,7 +117,7 @@ def test_bank_that_can_replay_is_not_stepped() -> None:
     assert isinstance(bank, OpenLoop)
     slots = [BankSlot(bank, built.layers[:2]), BankSlot(level, built.layers[2:])]
     ledger = Ledger({x.name: x.n_units for x in built.layers}, 1)
-    engine = Engine(slots, [x.name for x in built.layers], 1, ledger, True, by_layer=True)
+    engine = Engine(slots, 1, ledger, merge_idle=True, by_layer=True)
     shares: list[float] = []
     run_ahead(built, engine, ledger, shares.append)
     assert bank.calls == []

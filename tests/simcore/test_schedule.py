@@ -42,7 +42,7 @@ def simulate(
     network: Network, slots: list[BankSlot], n_lanes: int = 1, merge: bool = True
 ) -> dict[str, LayerTotals]:
     ledger = Ledger({x.name: x.n_units for x in network.layers}, n_lanes)
-    engine = Engine(slots, [x.name for x in network.layers], n_lanes, ledger, merge)
+    engine = Engine(slots, n_lanes, ledger, merge_idle=merge)
     lock_step(network, engine, ledger, PERIOD_PS, lambda: None)
     return ledger.totals()
 

@@ -42,9 +42,10 @@ def test_columns_are_counted_with_their_largest_excess(info: BundleInfo) -> None
     out = counter.outside("driven", _rows(info, 4, w=[3.0, 4.0, -3.0, 3.03], v_mem=[0.0, 0.0, 5.0, 0.0]))
     assert out.tolist() == [False, True, True, False]
     assert counter.outside("driven", _rows(info, 2, w=[3.5, 1.0])).tolist() == [True, False]
+    assert counter.outside("driven", _rows(info, 2, w=[1.0, 1.0])) is None
     assert counter.outside("idle", _rows(info, 1, v_ca=[np.nan])).tolist() == [True]
     found = counter.report()
-    assert (found["rows"], found["outside"]) == (7, 4)
+    assert (found["rows"], found["outside"]) == (9, 4)
     worst = {
         "column": "w", "graph": "driven", "rows": 3, "value": -3.0, "low": -1.0, "high": 3.0,
         "excess_pct": 50.0,
