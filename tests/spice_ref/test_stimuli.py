@@ -37,6 +37,24 @@ def test_idle_gaps_begin_with_the_tail(spec: CircuitSpec, kind: str) -> None:
                 tail -= 1
 
 
+def test_gaps_are_merged_cut_in_two_and_stepped(spec: CircuitSpec) -> None:
+    """Behind the tail: one merged row for most gaps, two or more for some, single periods for a few."""
+    gaps: list[list[int]] = []
+    for run in range(60):
+        _, raster = draw_raster(spec, run, 100, 1, "sparse")
+        periods = raster.duration_ps // spec.period_ps
+        for row in np.flatnonzero(~raster.idle):
+            behind = np.flatnonzero(~raster.idle[row + 1 :])
+            gap = periods[row + 1 : row + 1 + behind[0]] if len(behind) else []
+            if len(gap) > spec.tail_periods:
+                gaps.append(list(gap[spec.tail_periods :]))
+    n_rows = np.array([len(gap) for gap in gaps])
+    singly = np.mean([len(gap) > 2 and max(gap[:3]) == 1 for gap in gaps])
+    assert 0.5 < (n_rows == 1).mean() < 0.95
+    assert (n_rows == 2).mean() > 0.05
+    assert 0.01 < singly < 0.15
+
+
 def test_idle_steps_hold_levels_and_packets_are_zero(spec: CircuitSpec) -> None:
     _, raster = draw_raster(spec, 2, 200, 1, "sparse")
     before = np.vstack([spec.reset_inputs, raster.inputs[:-1]])

@@ -8,11 +8,13 @@ import pytest
 
 from simcore import load_scenario, run
 from simcore.errors import DatasetError, ResultError
+from simcore.manifest import load_circuit
 from simcore.rasters import Recorded
 from simcore.recording import read_recording
 from simcore.result import RunResult
-from simcore.spec import CircuitSpec
+from simcore.spec import CircuitSpec, PortKind
 from spice_ref.record import record
+from spice_ref.stimuli import weight_columns
 from spice_ref.workload import Workload
 from tests.conftest import Outcome
 from tests.spice_ref.conftest import OpenBank
@@ -118,3 +120,30 @@ def test_command_line_takes_runs_and_no_more_than_there_are(
     outcome = simcore(*options, "--runs", 3, "--workers", 2)
     assert outcome.code == 0, outcome.err
     assert len(read_recording(out)[2].run) == 3
+
+
+def test_knobs_of_some_units_are_varied(lif: CircuitSpec, traced: RunResult) -> None:
+    plain = Workload(lif, [traced.path.parent], 1)
+    varied = Workload(lif, [traced.path.parent], 1, vary_knobs=True)
+    changed = []
+    for run_ in range(plain.most):
+        (kind, raster), (other_kind, other) = plain.draw(run_), varied.draw(run_)
+        assert kind == other_kind
+        np.testing.assert_array_equal(raster.inputs, other.inputs)
+        changed.append(bool((raster.params != other.params).any()))
+        assert (other.params >= lif.low(PortKind.PARAM)).all()
+        assert (other.params <= lif.high(PortKind.PARAM)).all()
+    assert 0.25 < np.mean(changed) < 0.55
+    np.testing.assert_array_equal(varied.draw(3)[1].params, varied.draw(3)[1].params)
+    assert plain.provenance() != varied.provenance()
+
+
+def test_weights_are_not_varied(traced: RunResult) -> None:
+    row = load_circuit("crossbar_row")
+    assert weight_columns(row).tolist() == [name != "gain" for name in row.columns(PortKind.PARAM)]
+
+
+def test_varied_knobs_without_a_run_are_refused(simcore: Command, tmp_path: Path) -> None:
+    outcome = simcore("circuit", "record", "lif_neuron", "--vary-knobs", "--out", str(tmp_path / "a.h5"))
+    assert outcome.code == 2
+    assert "--vary-knobs goes with --from" in outcome.err
