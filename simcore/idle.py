@@ -73,11 +73,12 @@ class IdleTracker:
         self._is_level = bool(spec.holds_level.any())
         self._hold = hold_periods
         self._gate = power_gate & self._is_level
-        self._end = np.zeros(n, dtype=np.int64)
-        self._idle_since = np.full(n, spec.tail_periods, dtype=np.int64)
-        self._held = np.tile(spec.reset_inputs, (n, 1))
-        self._release = np.full(n, NEVER)
-        self._driven_at = np.zeros(n, dtype=np.int64)
+        # 32 bits each: a large layer has nothing but these arrays, and they count steps.
+        self._end, self._driven_at = np.zeros(n, np.int32), np.zeros(n, np.int32)
+        self._idle_since = np.full(n, spec.tail_periods, np.int32)
+        n_levels = n if self._is_level else 0
+        self._held = np.tile(spec.reset_inputs, (n_levels, 1))
+        self._release = np.full(n_levels, NEVER)
 
     def plan(self, step: int, units: NDArray[np.int64], inputs: Floats) -> list[Call]:
         """Return the calls of edge `step`, in order, that drive `units` (ascending, unique) with `inputs`."""
@@ -87,7 +88,8 @@ class IdleTracker:
         tails = (self._end == step) & (self._idle_since < self._tail)
         tails[units] = False
         calls = self._idle_calls(units, step, np.flatnonzero(tails))
-        self._held[units] = np.where(self._spec.holds_level, inputs, self._spec.reset_inputs)
+        if self._is_level:
+            self._held[units] = np.where(self._spec.holds_level, inputs, self._spec.reset_inputs)
         self._idle_since[units] = 0
         self._idle_since[tails] += 1
         self._end[units] = step + 1
@@ -135,13 +137,14 @@ class IdleTracker:
         while len(behind) or len(tails):
             units = np.concatenate([behind, tails])
             order = np.argsort(units)
-            gap = np.minimum(now - self._end[behind], self._spec.max_idle_periods)
+            gap = np.minimum(now - self._end[behind].astype(np.int64), self._spec.max_idle_periods)
             count = np.concatenate([gap, np.ones(len(tails), dtype=np.int64)])[order]
             merged = (np.arange(len(units)) < len(behind))[order]
             units = units[order]
-            request = StepInput(units, count * self._spec.period_ps, self._held[units], idle=True)
-            start = self._end[units]
+            held = self._held[units] if self._is_level else np.tile(self._spec.reset_inputs, (len(units), 1))
+            request = StepInput(units, count * self._spec.period_ps, held, idle=True)
+            start = self._end[units].astype(np.int64)
             calls.append(Call(request, start, merged, np.zeros_like(merged), start - self._driven_at[units]))
-            self._end[behind] += gap
+            self._end[behind] += gap.astype(np.int32)
             behind, tails = behind[self._end[behind] < now], tails[:0]
         return calls

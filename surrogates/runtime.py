@@ -75,7 +75,7 @@ class SurrogateBank:
         answer = self._answer("reset", self._reset_rows(self.params))
         self._state = answer["state"].astype(np.float64)
         self._outputs = answer["outputs"].astype(np.float64)
-        self._out_of_range = np.zeros(self.n_units, dtype=np.int64)
+        self._out_of_range = np.zeros(self.n_units, np.int32)
         self._is_reset = True
         return self._outputs.copy()
 
@@ -156,7 +156,7 @@ class SurrogateBank:
         """Return steps that began outside the training range, per unit; a model has no rails."""
         self._start()
         return {
-            "out_of_range": self._out_of_range.copy(),
+            "out_of_range": self._out_of_range.astype(np.int64),
             "rail_excursions": np.zeros(self.n_units, dtype=np.int64),
         }
 

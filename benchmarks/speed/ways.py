@@ -1,9 +1,11 @@
 """The ways to simulate a case, each with the CPU seconds that it took."""
 
 import ctypes
+import gc
 import subprocess
 import tempfile
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -224,3 +226,18 @@ def ngspice(case: Case, n_sample: int) -> tuple[float, float]:
         seconds = [cpu for _, _, cpu in Bench(case.spec, "std", queue).replay(rasters)]
     error = float(np.std(seconds, ddof=1) / np.sqrt(n_sample))
     return float(np.mean(seconds)) * case.n_units, error * case.n_units
+
+
+def bytes_per_unit(case: Case, bundle: SurrogateBundle) -> float:
+    """Return what a unit holds of memory between two edges: bank with parameters, idle tracker, ledger."""
+    network, params = case.network(), case.params.copy()
+    tracemalloc.start()
+    try:
+        bank = SurrogateBank(bundle, case.spec, params)
+        ledger = Ledger({"layer": case.n_units}, 1)
+        run = Engine([BankSlot(bank, network.layers)], 1, ledger, merge_idle=True)
+        run.edge(0, {"layer": network.layers[0].stage.deliver(0, ())})
+        gc.collect()
+        return (tracemalloc.get_traced_memory()[0] + params.nbytes) / case.n_units
+    finally:
+        tracemalloc.stop()
