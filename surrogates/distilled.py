@@ -3,9 +3,11 @@
 A network that is fast to run needs more data than a large one to be as good. The trunk answers any step, so
 half of each epoch are steps that no recording has: the state and the parameters of one recorded step, shaken,
 with the inputs and the duration of another. On those the targets are the trunk's; a branch counts as much as
-the trunk believes in it.
+the trunk believes in it. Half of the synthetic steps lie where the trunk is least sure of the event: there an
+error costs most, and the recording has few steps.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,8 +19,12 @@ from surrogates.frame import Frame, Mask, Table
 from surrogates.layout import DURATION, Layout
 from surrogates.trunk import Trainer
 
-DRIVEN, IDLE = (96, 96), (48, 48)
+DRIVEN, IDLE = (112, 112), (48, 48)
 """Hidden layers. What an idle unit does is simpler, and most steps are idle."""
+PASSES = 2
+"""Epochs for each of the trunk's: they cost little, and a small network gains from more of them."""
+UNSURE = 2
+"""Candidates for each step that is kept because the trunk is unsure of it."""
 BATCH = 512
 SHAKE = 0.02
 """Standard deviation of the shaking of state and parameters, as a share of their range in the recording."""
@@ -42,7 +48,8 @@ class _Student(Trainer):
 
     def __init__(self, frame: Frame, train: Table, effort: Effort, teacher: StepModel) -> None:
         hidden = IDLE if DURATION in frame.design.names else DRIVEN
-        super().__init__(frame, train, effort, hidden, BATCH)
+        epochs = None if effort.epochs is None else PASSES * effort.epochs
+        super().__init__(frame, train, replace(effort, epochs=epochs), hidden, BATCH)
         self._teacher = teacher
         self._free = _free_columns(frame.design.layout)
         self._low, self._high = train.x.min(axis=0), train.x.max(axis=0)
@@ -56,18 +63,28 @@ class _Student(Trainer):
     def rows(self) -> tuple[Rows, Rows, Rows]:
         """Return the recorded rows, then the synthetic ones."""
         z, t, weight = super().rows()
-        new_z = self._frame.design.standardise(self._synthetic())
-        new_t = self._teacher.predict(new_z)
+        new_z, new_t = self._taught(len(z))
         new_weight = self._belief(new_t)
         return np.concatenate([z, new_z]), np.concatenate([t, new_t]), np.concatenate([weight, new_weight])
 
-    def _synthetic(self) -> Rows:
+    def _taught(self, n: int) -> tuple[Rows, Rows]:
+        """Return n synthetic steps and the trunk's answers; half are unsure ones, where there are events."""
+        if not self._frame.targets.branched or n < 2:
+            z = self._frame.design.standardise(self._synthetic(n))
+            return z, self._teacher.predict(z)
+        n_unsure = n // 2
+        z = self._frame.design.standardise(self._synthetic(n - n_unsure + UNSURE * n_unsure))
+        t = self._teacher.predict(z)
+        unsure = n - n_unsure + np.argpartition(np.abs(t[n - n_unsure :, 0]), n_unsure)[:n_unsure]
+        kept = np.concatenate([np.arange(n - n_unsure), unsure])
+        return z[kept], t[kept]
+
+    def _synthetic(self, n: int) -> Rows:
         """Return new graph inputs, (n, width)."""
-        x = self._train.x
-        n, rng = len(x), self._rng
-        noise = self._shake * rng.standard_normal(x.shape, dtype=np.float32)
-        shaken = np.clip(x[rng.integers(n, size=n)] + noise, self._low, self._high)
-        return np.where(self._free, shaken, x[rng.integers(n, size=n)])
+        x, rng = self._train.x, self._rng
+        noise = self._shake * rng.standard_normal((n, x.shape[1]), dtype=np.float32)
+        shaken = np.clip(x[rng.integers(len(x), size=n)] + noise, self._low, self._high)
+        return np.where(self._free, shaken, x[rng.integers(len(x), size=n)])
 
     def _belief(self, t: Rows) -> Rows:
         """Return the weight of each target by the trunk's probability of an event; make its logit a label."""

@@ -74,7 +74,9 @@ class Trainer:
 
     def _trained(self) -> DenseModel:
         torch, start = self._torch, time.monotonic()
-        optimiser = torch.optim.AdamW(self._net.parameters(), lr=PEAK_RATE / 25, weight_decay=1e-5)
+        optimiser = torch.optim.AdamW(
+            self._net.parameters(), lr=PEAK_RATE / 25, weight_decay=1e-5, fused=True
+        )
         epochs = self._effort.epochs or self._affordable(optimiser)
         steps = epochs * -(-self.n_rows // self._batch)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
