@@ -219,6 +219,7 @@ def _provenance(assembly: Assembly) -> dict[str, Any]:
         "seed": scenario.seed,
         "settings": json.loads(scenario.model_dump_json()),
         "inputs_sha256": assembly.digest(),
+        "components": {name: each.model_dump() for name, each in assembly.components.items()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(sys.argv),
         "python": platform.python_version(),
