@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,8 @@ LEVEL = 0.9
 """Level of the prediction intervals that are shown."""
 WHOLE, CHOSEN = "trace", "chosen_trace"
 """Groups of the rows of all units, and of units that were chosen before the run."""
+TIMELINE = "timeline"
+"""Requests of the first sample for shared digital parts, JSON."""
 COUNTERS = ("out_of_range", "rail_excursions", "guarded")
 _TOTALS = (
     "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "timed", "last_event_s",
@@ -155,11 +157,13 @@ class ResultWriter:
                 values = getattr(rows, column)
                 _append(group, column, batch.samples[values] if column == "lane" else values)
             group.attrs["n"] = len(group["lane"])
+        if batch.spans and TIMELINE not in self._file:
+            self._file[TIMELINE] = json.dumps([astuple(span) for span in batch.spans])
         _append(results, "sample", batch.samples)
         self._file.flush()
         if not self._has_appended:
             self._has_appended = True
-            for stale in ("summary.json", "layers.csv", "report.html", "audit.json"):
+            for stale in ("summary.json", "layers.csv", "report.html", "audit.json", "timeline.json"):
                 (self.path.parent / stale).unlink(missing_ok=True)
             if self._is_new:
                 self._partial.replace(self.path)
@@ -240,6 +244,11 @@ class RunResult:
                 raise ResultError(f"{self.path}: layer {layer} was not traced; {remedy}")
             rows = TraceRows(*(found[0][name][: found[0].attrs["n"]] for name in TraceRows.__slots__))
             return rows.take(np.isin(rows.lane, self.samples))
+
+    def spans(self) -> list[Span]:
+        """Return the requests of the first sample for shared digital parts; none where it was not traced."""
+        with h5py.File(self.path) as file:
+            return [Span(*each) for each in json.loads(file[TIMELINE][()])] if TIMELINE in file else []
 
     def layers(self) -> "pd.DataFrame":
         """Return one row per layer: means per sample, the columns of `layers.csv`."""

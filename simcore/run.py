@@ -20,6 +20,7 @@ from simcore.progress import scaled
 from simcore.result import ResultWriter, RunResult
 from simcore.scenario import Scenario
 from simcore.shard import Chosen, Progress, Rewire, Shard, rows_per_sample, run_shard
+from simcore.timeline import write_timeline
 from simcore.workers import in_processes, on_cluster
 
 SPICE_LANES = 8
@@ -236,6 +237,7 @@ def _finish(directory: Path) -> RunResult:
     try:
         (directory / SUMMARY).write_text(text + "\n", encoding="utf-8")
         result.layers().to_csv(directory / "layers.csv", index=False)
+        write_timeline(result, directory)
     except OSError as error:
         raise ResultError(f"cannot write into {directory}: {error}; {result.path} is whole") from error
     return result
