@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 
 from architectures.mapping import Tiles
+from simcore.architecture import Work
 from simcore.bank import Floats
-from simcore.digital import COMPONENTS
 
 
 def dac(activity: Floats, bits: int, full_scale_v: float) -> Floats:
@@ -25,15 +25,34 @@ class Converters:
     """
 
     def __init__(
-        self, layer: str, tiles: Tiles, bits: int, full_scale_v: float, mode: Literal["before", "after"]
+        self,
+        layer: str,
+        tiles: Tiles,
+        bits: int,
+        full_scale_v: float,
+        mode: Literal["before", "after"],
+        rows_per_adc: int = 1,
     ) -> None:
+        """`rows_per_adc`: values that one converter takes one behind the other, held until then."""
         self.tiles = tiles
-        self.latency_s = COMPONENTS["adc"].latency_s
-        if tiles.count > 1:
-            self.latency_s += COMPONENTS["adder"].latency_s
+        self.path: tuple[str, ...] = ("adc", "adder") if tiles.count > 1 else ("adc",)
         self._layer, self._mode = layer, mode
         self._top = 2 ** (bits - 1)
         self._full_scale_v = full_scale_v
+        self._n_values = tiles.n_units if mode == "before" else tiles.n_outputs
+        self._per_adc = rows_per_adc
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Converters and the registers behind them."""
+        return {"adc": -(-self._n_values // self._per_adc), "register": self._n_values}
+
+    @property
+    def work(self) -> Work:
+        """What each converter has to do once all values are there."""
+        n_adc = self.parts["adc"]
+        values = np.bincount(np.arange(self._n_values) // self._per_adc, minlength=n_adc)
+        return Work("adc", values[None].astype(np.float64))
 
     def read(self, outputs_v: Floats) -> tuple[Floats, dict[tuple[str, str], Floats]]:
         """Return the sums (n_lanes, n_outputs) of `outputs_v` (n_lanes, n_units) and the actions per lane."""
@@ -45,6 +64,8 @@ class Converters:
         n_additions = float((self.tiles.count - 1) * self.tiles.n_outputs)
         return self._quantise(partial_v).sum(axis=1), {
             (self._layer, "adc"): np.full(n_lanes, n_conversions),
+            (self._layer, "sample_hold"): np.full(n_lanes, n_conversions * (self._per_adc > 1)),
+            (self._layer, "register"): np.full(n_lanes, n_conversions),
             (self._layer, "adder"): np.full(n_lanes, n_additions),
             (self._layer, "clip"): clipped,
         }

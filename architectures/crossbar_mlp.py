@@ -5,6 +5,7 @@ grows with the dot product of its tile; the partial sums of an output are conver
 0.8 / (1 + exp(-slope x)) and a DAC into the next layer. Set-up after LASANA, arXiv 2507.10748.
 """
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,9 +15,17 @@ from pydantic import Field
 from architectures.converters import Converters, dac
 from architectures.mapping import Tiles, all_units
 from architectures.weights import Dense, load_weights
-from simcore.architecture import Batch, Delivery, DigitalStage, Layer, LayerOutput, Network, Options
+from simcore.architecture import (
+    Batch,
+    Delivery,
+    DigitalStage,
+    Layer,
+    LayerOutput,
+    Network,
+    Observation,
+    Options,
+)
 from simcore.bank import Floats
-from simcore.digital import COMPONENTS
 from simcore.errors import ScenarioError, WeightsError
 
 CIRCUIT = "crossbar_row"
@@ -37,6 +46,8 @@ class CrossbarOptions(Options):
     """Slope of the sigmoid in 1/V (LASANA: 11)."""
     converters: Literal["before", "after"] = "before"
     """Convert each partial sum, then add; or add the analog partial sums, then convert once."""
+    rows_per_adc: int = Field(default=1, ge=1)
+    """Crossbar rows (with `after`: outputs) that share one converter; it takes them one behind the other."""
     bits: int = Field(default=8, ge=2, le=16)
     """Resolution of the DACs and ADCs."""
     full_scale_v: float = Field(default=0.8, gt=0)
@@ -68,7 +79,9 @@ class CrossbarMlp:
         options, last = self._options, len(self._dense) - 1
         names = tuple(f"fc{i + 1}" for i in range(last + 1))
         readers = tuple(
-            Converters(name, tiles, options.bits, options.full_scale_v, options.converters)
+            Converters(
+                name, tiles, options.bits, options.full_scale_v, options.converters, options.rows_per_adc
+            )
             for name, tiles in zip(names, self._tiles, strict=True)
         )
         stages: list[DigitalStage] = [
@@ -86,6 +99,7 @@ class CrossbarMlp:
                 stage=stages[i],
                 sources=names[i - 1 : i] if i else (),
                 delay_periods=options.delay_periods if i else 1,
+                parts=readers[i].parts | {"dac": self._tiles[i].n_inputs},
             )
             for i in range(last + 1)
         )
@@ -107,7 +121,7 @@ class ImageStage:
     """Drives the pixels into the first layer at step 0."""
 
     def __init__(self, layer: str, tiles: Tiles, images: Floats, options: CrossbarOptions) -> None:
-        self.latency_s = COMPONENTS["dac"].latency_s
+        self.path: tuple[str, ...] = ("dac",)
         self._layer, self._tiles, self._options = layer, tiles, options
         self._values = images.reshape(len(images), -1)
 
@@ -124,7 +138,7 @@ class SigmoidStage:
     def __init__(
         self, layer: str, reader: Converters, tiles: Tiles, due: int, options: CrossbarOptions
     ) -> None:
-        self.latency_s = reader.latency_s + COMPONENTS["sigmoid"].latency_s + COMPONENTS["dac"].latency_s
+        self.path: tuple[str, ...] = (*reader.path, "sigmoid", "dac")
         self._layer, self._reader, self._tiles, self._due, self._options = layer, reader, tiles, due, options
 
     def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
@@ -134,23 +148,24 @@ class SigmoidStage:
         sums_v, actions = self._reader.read(sources[0].outputs[:, :, 0])
         actions |= {(self._layer, "sigmoid"): np.full(len(sums_v), float(self._tiles.n_inputs))}
         activity = 1.0 / (1.0 + np.exp(-self._options.slope * sums_v))
-        return drive(self._layer, self._tiles, activity, self._options, actions)
+        delivery = drive(self._layer, self._tiles, activity, self._options, actions)
+        return replace(delivery, work=(self._reader.work,))
 
 
 class VoltageReadout:
     """Scores are the summed output voltages of the last layer in the period in which it is driven."""
 
     def __init__(self, reader: Converters, due: int, n_lanes: int) -> None:
-        self.latency_s = reader.latency_s
+        self.path = reader.path
         self._reader, self._due = reader, due
         self._scores = np.zeros((n_lanes, reader.tiles.n_outputs))
 
-    def observe(self, step: int, source: LayerOutput) -> dict[tuple[str, str], Floats]:
+    def observe(self, step: int, source: LayerOutput) -> Observation:
         """Read the last layer once."""
         if step != self._due:
-            return {}
+            return Observation()
         self._scores, actions = self._reader.read(source.outputs[:, :, 0])
-        return actions
+        return Observation(actions, np.ones(len(self._scores), np.bool_), (self._reader.work,))
 
     def scores(self) -> Floats:
         """Return the summed voltages, (n_lanes, n_classes)."""
@@ -167,10 +182,15 @@ def drive(
     """Deliver `activity` (n_lanes, n_inputs) in 0..1 as DAC levels to all units of a layer."""
     n_lanes = len(activity)
     levels_v = tiles.levels(dac(activity, options.bits, options.full_scale_v))
+    stored = actions.get((layer, "register"), np.zeros(n_lanes)) + tiles.n_inputs
     return Delivery(
         units=all_units(n_lanes, tiles.n_units),
         inputs=levels_v.reshape(n_lanes * tiles.n_units, tiles.rows),
-        actions=actions | {(layer, "dac"): np.full(n_lanes, float(tiles.n_inputs))},
+        actions=actions
+        | {
+            (layer, "dac"): np.full(n_lanes, float(tiles.n_inputs)),
+            (layer, "register"): stored,
+        },
     )
 
 

@@ -13,13 +13,25 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from architectures.datasets.encoding import poisson_raster
+from architectures.mesh import Cores, Route
 from architectures.weights import load_weights
-from simcore.architecture import Batch, Delivery, DigitalStage, Layer, LayerOutput, Network, Options
+from simcore.architecture import (
+    Batch,
+    Delivery,
+    DigitalStage,
+    Layer,
+    LayerOutput,
+    Network,
+    Observation,
+    Options,
+    Work,
+)
 from simcore.bank import Floats
-from simcore.digital import COMPONENTS
 from simcore.errors import WeightsError
 
 CIRCUIT = "lif_neuron"
+ACCUMULATOR_BYTES = 2
+"""Registers of 8 bits that hold the sum of a neuron."""
 WEIGHT_GRID = 2.0**-20
 """Weights are rounded to it: sums of them are exact, so that no sum depends on the size of the batch."""
 
@@ -37,6 +49,12 @@ class SpikingOptions(Options):
     """Probability of an event in a step of a pixel of value 1."""
     weight_limit: float = Field(default=14.0, gt=0)
     """Summed weights are clipped to -weight_limit..weight_limit, the range of the neuron's input."""
+    core_neurons: int = Field(default=256, ge=1)
+    """Neurons that share a core: its weight memory, its adders, its place on the mesh."""
+    core_word: int = Field(default=128, ge=1)
+    """Weights that a core reads and adds in one turn."""
+    mesh_columns: int = Field(default=4, ge=1)
+    """Cores in a row of the mesh; layers fill it core by core."""
 
 
 class SpikingMlp:
@@ -58,15 +76,21 @@ class SpikingMlp:
         options, n_lanes = self._options, len(batch.images)
         raster = poisson_raster(batch, options.steps, options.max_rate)
         layers: list[Layer] = []
+        placed: Cores | None = None
         if options.analog_inputs:
-            layers.append(
-                _layer(EncoderStage("inputs", raster, options.input_weight), "inputs", raster.shape[2], ())
-            )
+            placed = Cores(0, raster.shape[2], options.core_neurons)
+            stage: DigitalStage = EncoderStage("inputs", raster, options.input_weight)
+            layers.append(_layer(stage, "inputs", raster.shape[2], (), {"register": raster.shape[2]}))
         for name, dense in zip(layer_names(len(self._dense)), self._dense, strict=True):
-            synapses = Synapses(name, dense.weight, options.weight_limit)
+            n_units, n_sources = dense.weight.shape
+            cores = Cores(placed.first + placed.count if placed else 0, n_units, options.core_neurons)
+            route = Route(placed, cores, options.mesh_columns) if placed else None
+            synapses = Synapses(name, dense.weight, options.weight_limit, cores, options.core_word, route)
             source = (layers[-1].name,) if layers else ()
-            stage: DigitalStage = SpikeStage(synapses) if source else RasterStage(synapses, raster)
-            layers.append(_layer(stage, name, len(dense.weight), source))
+            stage = SpikeStage(synapses) if source else RasterStage(synapses, raster)
+            parts = {"sram_kb": -(-n_units * n_sources // 1024), "register": ACCUMULATOR_BYTES * n_units}
+            layers.append(_layer(stage, name, n_units, source, parts))
+            placed = cores
         return Network(
             layers=tuple(layers),
             readout=SpikeCount(layers[-1].name, n_lanes, layers[-1].n_units),
@@ -77,13 +101,25 @@ class SpikingMlp:
 class Synapses:
     """Weights of one layer: sums those of the sources that fired into one event per neuron."""
 
-    def __init__(self, layer: str, weight: Floats, limit: float) -> None:
+    def __init__(
+        self, layer: str, weight: Floats, limit: float, cores: Cores, word: int, route: Route | None
+    ) -> None:
+        """`word`: weights that a core reads and adds at once; without `route` spikes come from nowhere."""
         self.layer = layer
-        self.latency_s = COMPONENTS["weight_read"].latency_s + COMPONENTS["accumulate"].latency_s
         self._weight = (np.rint(weight / WEIGHT_GRID) * WEIGHT_GRID).T.copy()
         self._connected = np.ascontiguousarray(self._weight.T != 0.0).astype(np.float64)
         self._fan_out = self._connected.sum(axis=0)
         self._limit = limit
+        bounds = np.arange(0, cores.n_units, cores.size)
+        in_core = np.add.reduceat(self._connected, bounds, axis=0).T
+        self._turns = np.ceil(in_core / word)
+        self._hops, self._links = np.zeros(len(in_core)), np.zeros((len(in_core), 1))
+        if route is not None:
+            self._hops, self._links = route.loads(in_core > 0)
+        self.path: tuple[str, ...] = ("router",) * (route.most_hops if route else 0) + (
+            "weight_read",
+            "accumulate",
+        )
 
     def deliver(self, fired: NDArray[np.bool_]) -> Delivery:
         """Return the events that `fired` (n_lanes, n_sources) causes; no event where no source fired."""
@@ -98,8 +134,11 @@ class Synapses:
             actions={
                 (self.layer, "weight_read"): reads,
                 (self.layer, "accumulate"): reads,
+                (self.layer, "router"): spikes @ self._hops,
+                (self.layer, "register"): lanes_units.sum(axis=1) * ACCUMULATOR_BYTES,
                 (self.layer, "clip"): clipped.sum(axis=1).astype(np.float64),
             },
+            work=(Work("router", spikes @ self._links), Work("weight_read", spikes @ self._turns)),
         )
 
     def _reached(self, spikes: Floats, sums: Floats) -> NDArray[np.bool_]:
@@ -117,7 +156,7 @@ class SpikeStage:
     """Drives a layer with the spikes of the layer before it."""
 
     def __init__(self, synapses: Synapses) -> None:
-        self.latency_s = synapses.latency_s
+        self.path: tuple[str, ...] = synapses.path
         self._synapses = synapses
 
     def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
@@ -129,7 +168,7 @@ class RasterStage:
     """Drives a layer with Poisson events, without analog input neurons."""
 
     def __init__(self, synapses: Synapses, raster: NDArray[np.bool_]) -> None:
-        self.latency_s = COMPONENTS["poisson"].latency_s + synapses.latency_s
+        self.path: tuple[str, ...] = ("poisson", *synapses.path)
         self._synapses, self._raster = synapses, raster
 
     def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
@@ -139,6 +178,7 @@ class RasterStage:
             units=delivery.units,
             inputs=delivery.inputs,
             actions={**delivery.actions, **draws(self._synapses.layer, self._raster, step)},
+            work=delivery.work,
         )
 
 
@@ -146,7 +186,7 @@ class EncoderStage:
     """Drives each input neuron with the Poisson events of its pixel."""
 
     def __init__(self, layer: str, raster: NDArray[np.bool_], weight: float) -> None:
-        self.latency_s = COMPONENTS["poisson"].latency_s
+        self.path: tuple[str, ...] = ("poisson",)
         self._layer, self._raster, self._weight = layer, raster, weight
 
     def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
@@ -163,14 +203,15 @@ class SpikeCount:
     """Readout: counts the spikes of each output neuron; a tie goes to the lowest class."""
 
     def __init__(self, layer: str, n_lanes: int, n_classes: int) -> None:
-        self.latency_s = COMPONENTS["spike_count"].latency_s
+        self.path: tuple[str, ...] = ("spike_count",)
         self._layer = layer
         self._counts = np.zeros((n_lanes, n_classes))
 
-    def observe(self, step: int, source: LayerOutput) -> dict[tuple[str, str], Floats]:
+    def observe(self, step: int, source: LayerOutput) -> Observation:
         """Count the spikes of one step."""
         self._counts += source.fired
-        return {(self._layer, "spike_count"): source.fired.sum(axis=1).astype(np.float64)}
+        spikes = source.fired.sum(axis=1).astype(np.float64)
+        return Observation({(self._layer, "spike_count"): spikes}, active=spikes > 0)
 
     def scores(self) -> Floats:
         """Return the spike counts, (n_lanes, n_classes)."""
@@ -197,7 +238,9 @@ def draws(layer: str, raster: NDArray[np.bool_], step: int) -> Mapping[tuple[str
     return {(layer, "poisson"): np.full(len(raster), float(n_draws))}
 
 
-def _layer(stage: DigitalStage, name: str, n_units: int, sources: tuple[str, ...]) -> Layer:
+def _layer(
+    stage: DigitalStage, name: str, n_units: int, sources: tuple[str, ...], parts: Mapping[str, int]
+) -> Layer:
     encodes = isinstance(stage, EncoderStage)
     return Layer(
         name=name,
@@ -206,5 +249,6 @@ def _layer(stage: DigitalStage, name: str, n_units: int, sources: tuple[str, ...
         params={},
         stage=stage,
         sources=sources,
+        parts=parts,
         is_encoder=encodes,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.architecture import Batch, Delivery, Layer, LayerOutput, Network
+from simcore.architecture import Batch, Delivery, Layer, LayerOutput, Network, Observation
 from simcore.assembly import circuit_of
 from simcore.bank import Floats
 from simcore.scenario import Scenario
@@ -73,7 +73,7 @@ class SparseLayers:
 class _SparseStage:
     """Delivers a raster."""
 
-    latency_s = 0.0
+    path: tuple[str, ...] = ()
 
     def __init__(self, driven: NDArray[np.bool_], inputs: Floats) -> None:
         self._driven, self._inputs = driven, inputs
@@ -87,11 +87,11 @@ class _SparseStage:
 class _NoReadout:
     """Decides nothing."""
 
-    latency_s = 0.0
+    path: tuple[str, ...] = ()
 
     def observe(self, step: int, source: LayerOutput) -> dict[tuple[str, str], Floats]:
         """Take in nothing."""
-        return {}
+        return Observation()
 
     def scores(self) -> Floats:
         """Return one class."""

@@ -15,12 +15,16 @@ from simcore.errors import ContractError
 class LayerOutput:
     """What one layer shows at the end of a period, over all lanes."""
 
-    __slots__ = ("_outputs", "fired")
+    __slots__ = ("_outputs", "fired", "ready_s")
 
-    def __init__(self, fired: NDArray[np.bool_], outputs: Floats | Callable[[], Floats]) -> None:
+    def __init__(
+        self, fired: NDArray[np.bool_], outputs: Floats | Callable[[], Floats], ready_s: Floats
+    ) -> None:
         """`outputs` may be a function that is called when someone looks at them."""
         self.fired = fired
         """(n_lanes, n_units) events of this period."""
+        self.ready_s = ready_s
+        """(n_lanes,) from the start of this period to its last event, 0 without one."""
         self._outputs = outputs
 
     @property
@@ -29,6 +33,16 @@ class LayerOutput:
         if callable(self._outputs):
             self._outputs = self._outputs()
         return self._outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the parts of one component that several users share have to do for one delivery."""
+
+    component: str
+    turns: Floats
+    """(n_lanes, n_parts) times that each part is taken for the component's latency; (1, n_parts) where all
+    lanes do the same. A part may carry out several actions in a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +55,25 @@ class Delivery:
     """(m, n_in)"""
     actions: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
     """(layer that pays, digital component) -> number of actions per lane, (n_lanes,)."""
+    work: tuple[Work, ...] = ()
+    """Of components in the stage's path whose parts are shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the readout did in one period; as in Delivery."""
+
+    actions: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
+    active: NDArray[np.bool_] | None = None
+    """(n_lanes,) lanes in which it read something; none where it is None."""
+    work: tuple[Work, ...] = ()
 
 
 class DigitalStage(Protocol):
     """Digital logic in front of a layer: a function of arrays that owns its state."""
 
-    latency_s: float
-    """Time from the source's output to the input edge, all components in series."""
+    path: tuple[str, ...]
+    """Digital components in series from the source's output to the input edge."""
 
     def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
         """Return the inputs of the layer at edge `step`.
@@ -61,10 +87,11 @@ class DigitalStage(Protocol):
 class Readout(Protocol):
     """Digital logic behind the last layer that decides the label."""
 
-    latency_s: float
+    path: tuple[str, ...]
+    """Digital components in series behind the last layer's output."""
 
-    def observe(self, step: int, source: LayerOutput) -> Mapping[tuple[str, str], Floats]:
-        """Take in what the last layer did in period `step`; return digital actions as in Delivery."""
+    def observe(self, step: int, source: LayerOutput) -> Observation:
+        """Take in what the last layer did in period `step`."""
         ...
 
     def scores(self) -> Floats:
@@ -92,6 +119,8 @@ class Layer:
     """Level inputs: periods that a level is held before it is driven back to reset."""
     power_gate: bool = True
     """Level inputs: drive back to reset after `hold_periods`."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Digital component -> how many of it the layer has, for what they draw all the time."""
     is_encoder: bool = False
     """True for a layer that only turns digital data into analog events; left out of summary errors."""
 

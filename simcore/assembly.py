@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from simcore import registry
 from simcore.architecture import Architecture, Batch, ImageSet, Layer
 from simcore.bank import BankRequest, Floats
+from simcore.digital import Components, components_of
 from simcore.engine import BankSlot
 from simcore.errors import ContractError, DatasetError, ScenarioError
 from simcore.manifest import explain, load_circuit
@@ -27,6 +28,8 @@ class Assembly:
     scenario: Scenario
     architecture: Architecture
     images: ImageSet
+    components: Components
+    """Digital components."""
 
     def batch(self, first: int, n_lanes: int) -> Batch:
         """Return `n_lanes` samples from the `first` of the scenario on."""
@@ -79,7 +82,8 @@ def assemble(scenario: Scenario) -> Assembly:
     weights = config.weights
     if "/" in weights or "." in weights:
         weights = str(Path(scenario.base) / Path(weights).expanduser())
-    return Assembly(scenario, kind(weights, options, used.shape[1:]), images)
+    components = components_of(scenario.digital, scenario.base, getattr(options, "bits", None))
+    return Assembly(scenario, kind(weights, options, used.shape[1:]), images, components)
 
 
 def circuit_of(scenario: Scenario, key: str) -> CircuitSpec:

@@ -169,7 +169,7 @@ def _keep(stored: RunResult, folder: Path) -> None:
 class _ReplayStage:
     """Delivers the inputs that a traced layer received, its returns to reset among them."""
 
-    latency_s = 0.0
+    path: tuple[str, ...] = ()
 
     def __init__(self, rows: TraceRows, batch: Batch, n_units: int) -> None:
         known = np.isin(rows.lane, batch.samples)

@@ -56,6 +56,10 @@ class _Seat:
         self._merge_idle = merge_idle
         self.n_units = sum(sizes)
         self.outputs = np.zeros((self.n_units, slot.bank.spec.width(PortKind.OUTPUT)))
+        self.lane_ends = np.cumsum(np.repeat([layer.n_units for layer in slot.layers], n_lanes))
+        """Where the units of each layer's lanes end."""
+        self.event_s = np.zeros(len(self.lane_ends))
+        """Latency of the last event of this period in each of them, 0 without one."""
         self.replayed: Counts | None = None
 
     @cached_property
@@ -143,6 +147,8 @@ class Engine:
 
     def at_reset(self) -> dict[str, LayerOutput]:
         """Return what every layer shows before the first edge."""
+        for seat in self._seats:
+            seat.event_s[:] = 0.0
         return self._show({id(seat): np.zeros(seat.n_units, dtype=np.bool_) for seat in self._seats})
 
     def edge(self, step: int, deliveries: Mapping[str, Delivery]) -> dict[str, LayerOutput]:
@@ -165,7 +171,10 @@ class Engine:
         (seat,) = (seat for seat in self._seats if seat.layers[0].name == layer)
         for delivery in deliveries:
             self._ledger.digital(delivery.actions)
-        events, shown = seat.events(deliveries), Shown(len(deliveries), self._n_lanes, seat.outputs)
+        events, shown = (
+            seat.events(deliveries),
+            Shown(len(deliveries), self._n_lanes, seat.outputs),
+        )
         size = seat.n_units
         if isinstance(seat.bank, BatchOpenLoop):
             n_rows = size + (2 + seat.bank.spec.tail_periods) * len(events.unit)
@@ -219,12 +228,16 @@ class Engine:
     def _execute(self, seat: _Seat, calls: list[Call]) -> NDArray[np.bool_]:
         """Step the bank call by call; return which units fired in time."""
         fired = np.zeros(seat.n_units, dtype=np.bool_)
+        seat.event_s[:] = 0.0
         for call in calls:
             units = call.request.units
             result = seat.bank.step(call.request)
             self._record(seat, seat.places[units], Rows.of([call]), result)
             seat.outputs[units] = result.outputs
-            fired[units] |= result.fired & ~call.merged
+            in_time = result.fired & ~call.merged
+            fired[units] |= in_time
+            lanes = np.searchsorted(seat.lane_ends, units[in_time], side="right")
+            np.fmax.at(seat.event_s, lanes, result.latency_s[in_time])
         return fired
 
     def _record(self, seat: _Seat, at: NDArray[np.int64], rows: Rows, result: StepResult) -> None:
@@ -236,11 +249,12 @@ class Engine:
     def _show(self, fired: Mapping[int, NDArray[np.bool_]]) -> dict[str, LayerOutput]:
         shown = {}
         for seat in self._seats:
-            for layer in seat.layers:
+            for place, layer in enumerate(seat.layers):
                 rows = self._rows(seat, layer)
                 shape = (self._n_lanes, layer.n_units)
                 shown[layer.name] = LayerOutput(
                     fired=fired[id(seat)][rows].reshape(shape),
                     outputs=seat.outputs[rows].reshape(*shape, -1).copy(),
+                    ready_s=seat.event_s[place * self._n_lanes :][: self._n_lanes].copy(),
                 )
         return shown

@@ -4,7 +4,8 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.bank import Floats
-from simcore.digital import COMPONENTS
+from simcore.digital import COMPONENTS, Component
 from simcore.disk_room import give_back, reserve
 from simcore.errors import ResultError
+from simcore.floor import Span
 from simcore.ledger import LayerTotals, StepKind, TraceRows
 from simcore.ranges import worst_in_words
 from simcore.units import percent
@@ -33,6 +35,8 @@ LEVEL = 0.9
 """Level of the prediction intervals that are shown."""
 WHOLE, CHOSEN = "trace", "chosen_trace"
 """Groups of the rows of all units, and of units that were chosen before the run."""
+TIMELINE = "timeline"
+"""Requests of the first sample for shared digital parts, JSON."""
 COUNTERS = ("out_of_range", "rail_excursions", "guarded")
 _TOTALS = (
     "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "timed", "last_event_s",
@@ -49,9 +53,15 @@ class BatchResult:
     scores: Floats
     """(n_lanes, n_classes)"""
     layers: Mapping[str, LayerTotals]
+    behind: Mapping[str, Mapping[str, NDArray[Any]]]
+    """layer -> what the digital logic behind it did: `taken_in_s`, `wait_s`, `missed`, (n_lanes,) each"""
+    duration_s: Floats
+    """(n_lanes,) from the first input edge until everything is done, what static power counts for"""
     counters: Mapping[str, Mapping[str, NDArray[np.int64]]]
     """layer -> counter -> (n_lanes,)"""
     trace: Mapping[str, TraceRows]
+    spans: tuple[Span, ...] = ()
+    """Requests of the first sample for shared digital parts."""
     is_whole: bool = True
     """Whether the trace holds all units, or only chosen ones."""
 
@@ -130,12 +140,15 @@ class ResultWriter:
         results = self._file.require_group("results")
         _append(results, "label", batch.labels)
         _append(results, "scores", batch.scores)
+        _append(results, "duration_s", batch.duration_s)
         for name, totals in batch.layers.items():
             layer = results.require_group(f"layers/{name}")
             for column in _TOTALS:
                 _append(layer, column, getattr(totals, column))
             zeros = np.zeros(len(batch.samples))
             _append(layer, "actions", np.stack([totals.digital.get(c, zeros) for c in COMPONENTS], axis=1))
+            for column, values in batch.behind[name].items():
+                _append(layer, column, values)
             for counter in COUNTERS:
                 _append(layer, counter, batch.counters[name].get(counter, zeros.astype(np.int64)))
         for name, rows in batch.trace.items():
@@ -144,11 +157,13 @@ class ResultWriter:
                 values = getattr(rows, column)
                 _append(group, column, batch.samples[values] if column == "lane" else values)
             group.attrs["n"] = len(group["lane"])
+        if batch.spans and TIMELINE not in self._file:
+            self._file[TIMELINE] = json.dumps([astuple(span) for span in batch.spans])
         _append(results, "sample", batch.samples)
         self._file.flush()
         if not self._has_appended:
             self._has_appended = True
-            for stale in ("summary.json", "layers.csv", "report.html", "audit.json"):
+            for stale in ("summary.json", "layers.csv", "report.html", "audit.json", "timeline.json"):
                 (self.path.parent / stale).unlink(missing_ok=True)
             if self._is_new:
                 self._partial.replace(self.path)
@@ -181,6 +196,9 @@ class RunResult:
                 n = len(self.samples)
                 self.labels: NDArray[np.int64] = results["label"][:n]
                 self.scores: Floats = results["scores"][:n]
+                if "duration_s" not in results:
+                    raise ResultError(f"{self.path}: written by an earlier version; run again")
+                self.duration_s: Floats = results["duration_s"][:n]
                 self.layer_columns = {
                     name: {column: data[:n] for column, data in results[f"layers/{name}"].items()}
                     for name in self.provenance["layers"]
@@ -194,6 +212,7 @@ class RunResult:
         """Return a view of the first n samples; all figures are then theirs."""
         view = copy.copy(self)
         view.samples, view.labels, view.scores = self.samples[:n], self.labels[:n], self.scores[:n]
+        view.duration_s = self.duration_s[:n]
         view.layer_columns = {
             name: {column: data[:n] for column, data in columns.items()}
             for name, columns in self.layer_columns.items()
@@ -226,6 +245,11 @@ class RunResult:
             rows = TraceRows(*(found[0][name][: found[0].attrs["n"]] for name in TraceRows.__slots__))
             return rows.take(np.isin(rows.lane, self.samples))
 
+    def spans(self) -> list[Span]:
+        """Return the requests of the first sample for shared digital parts; none where it was not traced."""
+        with h5py.File(self.path) as file:
+            return [Span(*each) for each in json.loads(file[TIMELINE][()])] if TIMELINE in file else []
+
     def layers(self) -> "pd.DataFrame":
         """Return one row per layer: means per sample, the columns of `layers.csv`."""
         import pandas as pd
@@ -233,11 +257,23 @@ class RunResult:
         return pd.DataFrame([self._layer(name) for name in self.layer_columns])
 
     def digital(self, layer: str) -> dict[str, float]:
-        """Return the energy per digital component of a layer in joules, mean per sample."""
+        """Return the energy per digital component of a layer in joules, mean per sample.
+
+        Actions, and what the layer's parts draw all the time.
+        """
         actions = self.layer_columns[layer]["actions"].mean(axis=0)
-        return {
-            name: actions[i] * COMPONENTS[name].energy_j for i, name in enumerate(COMPONENTS) if actions[i]
-        }
+        parts = self.provenance["layers"][layer].get("parts", {})
+        found = {}
+        for i, (name, component) in enumerate(self.components.items()):
+            static_j = parts.get(name, 0) * component.static_w * float(self.duration_s.mean())
+            if actions[i] or static_j:
+                found[name] = float(actions[i] * component.energy_j + static_j)
+        return found
+
+    @cached_property
+    def components(self) -> dict[str, Component]:
+        """The digital components of the run, in the order of the stored actions."""
+        return {name: Component.model_validate(each) for name, each in self.provenance["components"].items()}
 
     def outside(self) -> dict[str, str]:
         """Return layer -> share of its steps that were out of range, with the worst input of its bank.
@@ -276,7 +312,7 @@ class RunResult:
         supply, input_ = columns["supply_j"].mean(axis=0), columns["input_j"].mean(axis=0)
         analog, steps = supply + input_, columns["steps"].mean(axis=0)
         digital_j = sum(self.digital(name).values())
-        last = columns["last_event_s"]
+        last = columns["taken_in_s"]
         timed = int(columns.get("timed", columns["fired"]).sum())
         return {
             "name": name,
@@ -292,9 +328,9 @@ class RunResult:
             "event_latency_s": float(columns["latency_sum_s"].sum() / timed) if timed else None,
             "energy_interval_pct": half_width_pct(info, "energy"),
             "latency_interval_pct": half_width_pct(info, "latency"),
-            "critical_path_s": (
-                None if np.isnan(last).all() else float(np.nanmean(last)) + info["digital_latency_s"]
-            ),
+            "critical_path_s": (None if np.isnan(last).all() else float(np.nanmean(last))),
+            "wait_s": float(columns["wait_s"].mean()),
+            "missed": float(columns["missed"].mean()),
             "events_active": float(steps[StepKind.ACTIVE]),
             "events_quiet": float(steps[StepKind.QUIET]),
             "events_idle": float(steps[StepKind.IDLE]),

@@ -20,6 +20,7 @@ from simcore.progress import scaled
 from simcore.result import ResultWriter, RunResult
 from simcore.scenario import Scenario
 from simcore.shard import Chosen, Progress, Rewire, Shard, rows_per_sample, run_shard
+from simcore.timeline import write_timeline
 from simcore.workers import in_processes, on_cluster
 
 SPICE_LANES = 8
@@ -219,6 +220,7 @@ def _provenance(assembly: Assembly) -> dict[str, Any]:
         "seed": scenario.seed,
         "settings": json.loads(scenario.model_dump_json()),
         "inputs_sha256": assembly.digest(),
+        "components": {name: each.model_dump() for name, each in assembly.components.items()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(sys.argv),
         "python": platform.python_version(),
@@ -235,6 +237,7 @@ def _finish(directory: Path) -> RunResult:
     try:
         (directory / SUMMARY).write_text(text + "\n", encoding="utf-8")
         result.layers().to_csv(directory / "layers.csv", index=False)
+        write_timeline(result, directory)
     except OSError as error:
         raise ResultError(f"cannot write into {directory}: {error}; {result.path} is whole") from error
     return result

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from simcore import registry
+from simcore.digital import DigitalConfig
 from simcore.errors import ScenarioError
 from simcore.manifest import explain
 from simcore.spec import Record
@@ -91,6 +92,8 @@ class Scenario(Record):
     circuits: dict[str, CircuitConfig] = {}
     backend: BackendConfig = BackendConfig()
     layers: dict[str, LayerConfig] = {}
+    digital: DigitalConfig = DigitalConfig()
+    """Digital components, and whether they make each other wait."""
     base: str = "."
     """Folder that relative paths start from: the scenario file's own."""
 

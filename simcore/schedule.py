@@ -15,6 +15,7 @@ from simpy.events import EventPriority
 from simcore.architecture import Delivery, Layer, LayerOutput, Network
 from simcore.engine import Engine
 from simcore.errors import ScenarioError
+from simcore.floor import Desk
 from simcore.ledger import Ledger
 from simcore.progress import scaled
 from simcore.shown import Shown
@@ -68,19 +69,30 @@ class _Edge:
 
 
 def lock_step(
-    network: Network, engine: Engine, ledger: Ledger, period_ps: int, on_step: Callable[[], None]
+    network: Network,
+    engine: Engine,
+    ledger: Ledger,
+    period_ps: int,
+    on_step: Callable[[], None],
+    desk: Desk | None = None,
 ) -> None:
     """Run all layers edge by edge, one SimPy process per layer and one for the readout."""
     env = simpy.Environment()
     edge = _Edge(env, engine, max(layer.delay_periods for layer in network.layers))
     for layer in network.layers:
-        env.process(_layer(env, edge, layer, network.n_steps, period_ps))
-    env.process(_readout(env, edge, network, ledger, period_ps, on_step))
+        env.process(_layer(env, edge, layer, network.n_steps, period_ps, desk))
+    env.process(_readout(env, edge, network, ledger, period_ps, on_step, desk))
     env.run()
     engine.settle(network.n_steps)
 
 
-def run_ahead(network: Network, engine: Engine, ledger: Ledger, progress: Callable[[float], None]) -> None:
+def run_ahead(
+    network: Network,
+    engine: Engine,
+    ledger: Ledger,
+    progress: Callable[[float], None],
+    desk: Desk | None = None,
+) -> None:
     """Run each layer through all its edges before those that read it; raises ScenarioError on feedback."""
     shown: dict[str, Shown] = {}
     total, done = sum(layer.n_units for layer in network.layers), 0
@@ -89,16 +101,25 @@ def run_ahead(network: Network, engine: Engine, ledger: Ledger, progress: Callab
         def seen(name: str, step: int, delay: int = layer.delay_periods) -> LayerOutput:
             return shown[name].after(max(0, step - delay + 1))
 
-        deliveries = [
-            layer.stage.deliver(step, tuple(seen(name, step) for name in layer.sources))
-            for step in range(network.n_steps)
-        ]
+        deliveries = []
+        for step in range(network.n_steps):
+            sources = tuple(seen(name, step) for name in layer.sources)
+            deliveries.append(layer.stage.deliver(step, sources))
+            if desk is not None:
+                desk.delivery(step, layer, deliveries[-1], sources)
         report = scaled(progress, done / total, layer.n_units / total)
         shown[layer.name] = engine.run_layer(layer.name, deliveries, report)
         done += layer.n_units
     last = shown[network.layers[-1].name]
     for step in range(network.n_steps):
-        ledger.digital(network.readout.observe(step, last.after(step + 1)))
+        _observe(network, ledger, desk, step, last.after(step + 1))
+
+
+def _observe(network: Network, ledger: Ledger, desk: Desk | None, step: int, source: LayerOutput) -> None:
+    seen = network.readout.observe(step, source)
+    ledger.digital(seen.actions)
+    if desk is not None:
+        desk.observation(step, seen, source)
 
 
 def in_order(network: Network, remedy: str = "use schedule = 'lock_step'") -> list[Layer]:
@@ -124,10 +145,15 @@ def has_feedback(network: Network) -> bool:
     return False
 
 
-def _layer(env: simpy.Environment, edge: _Edge, layer: Layer, n_steps: int, period_ps: int) -> Process:
+def _layer(
+    env: simpy.Environment, edge: _Edge, layer: Layer, n_steps: int, period_ps: int, desk: Desk | None
+) -> Process:
     for step in range(n_steps):
         sources = tuple(edge.source(name, layer.delay_periods) for name in layer.sources)
-        yield edge.deliver(layer.name, layer.stage.deliver(step, sources))
+        delivery = layer.stage.deliver(step, sources)
+        if desk is not None:
+            desk.delivery(step, layer, delivery, sources)
+        yield edge.deliver(layer.name, delivery)
         yield env.timeout(period_ps)
 
 
@@ -138,10 +164,11 @@ def _readout(
     ledger: Ledger,
     period_ps: int,
     on_step: Callable[[], None],
+    desk: Desk | None,
 ) -> Process:
     last = network.layers[-1].name
     for step in range(network.n_steps):
         outputs: Outputs = yield edge.watch()
-        ledger.digital(network.readout.observe(step, outputs[last]))
+        _observe(network, ledger, desk, step, outputs[last])
         on_step()
         yield env.timeout(period_ps)

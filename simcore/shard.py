@@ -15,8 +15,10 @@ from threadpoolctl import threadpool_limits
 from simcore.architecture import Batch, Layer, Network, check_network
 from simcore.assembly import Assembly, assemble, backend_of, open_banks
 from simcore.bank import OpenLoop
+from simcore.clock import seconds
 from simcore.engine import BankSlot, Engine
 from simcore.errors import ScenarioError
+from simcore.floor import Desk, Floor, taken_in
 from simcore.guard import GuardedBank
 from simcore.ledger import Ledger, Masks
 from simcore.result import BatchResult
@@ -58,8 +60,8 @@ def run_shard(
     network = _network(assembly, batch, rewire)
     # Products of matrices are small here: threads that wait for each other cost more than they bring.
     with threadpool_limits(1), closing_all(open_banks(scenario, network.layers, n_lanes)) as slots:
-        layers = _layer_info(scenario, network, slots)
-        result = _run_batch(network, batch, slots, scenario, trace, progress)
+        layers = _layer_info(assembly, network, slots)
+        result = _run_batch(assembly, network, batch, slots, trace, progress)
         banks = [
             {"layers": [layer.name for layer in slot.layers], **slot.bank.provenance()} for slot in slots
         ]
@@ -112,30 +114,39 @@ def closing_all(slots: list[BankSlot]) -> Iterator[list[BankSlot]]:
 
 
 def _run_batch(
+    assembly: Assembly,
     network: Network,
     batch: Batch,
     slots: list[BankSlot],
-    scenario: Scenario,
     trace: bool | Chosen,
     progress: Progress,
 ) -> BatchResult:
-    n_lanes = len(batch.samples)
+    n_lanes, scenario = len(batch.samples), assembly.scenario
     sizes = {layer.name: layer.n_units for layer in network.layers}
     kept = trace if isinstance(trace, bool) else _masks(trace, sizes, batch.samples)
     ledger = Ledger(sizes, n_lanes, kept)
     ahead = _runs_ahead(scenario, network, slots)
     engine = Engine(slots, n_lanes, ledger, merge_idle=scenario.merge_idle, by_layer=ahead)
+    period_ps = slots[0].bank.spec.period_ps
+    floor = Floor(assembly.components, n_lanes, contention=scenario.digital.contention, spans=trace is True)
+    desk = Desk(network, floor, seconds(period_ps), n_lanes)
     if ahead:
-        run_ahead(network, engine, ledger, progress)
+        run_ahead(network, engine, ledger, progress, desk)
     else:
         steps = iter(range(1, network.n_steps + 1))
-        period_ps = slots[0].bank.spec.period_ps
-        lock_step(network, engine, ledger, period_ps, lambda: progress(next(steps) / network.n_steps))
+        lock_step(network, engine, ledger, period_ps, lambda: progress(next(steps) / network.n_steps), desk)
+    totals = ledger.totals()
+    behind = taken_in(network, floor, {name: each.last_event_s for name, each in totals.items()})
+    ends_s = np.array([network.n_steps * seconds(period_ps) * np.ones(n_lanes)])
+    done_s = np.array([np.nan_to_num(each["taken_in_s"]) for each in behind.values()])
     return BatchResult(
         samples=batch.samples,
         labels=batch.labels,
         scores=network.readout.scores(),
-        layers=ledger.totals(),
+        layers=totals,
+        behind=behind,
+        duration_s=np.concatenate([ends_s, done_s]).max(axis=0),
+        spans=tuple(floor.spans),
         counters=engine.counters(),
         trace=ledger.trace(),
         is_whole=isinstance(trace, bool),
@@ -170,7 +181,8 @@ def _runs_ahead(scenario: Scenario, network: Network, slots: list[BankSlot]) -> 
     return scenario.schedule == "run_ahead"
 
 
-def _layer_info(scenario: Scenario, network: Network, slots: list[BankSlot]) -> dict[str, Any]:
+def _layer_info(assembly: Assembly, network: Network, slots: list[BankSlot]) -> dict[str, Any]:
+    scenario = assembly.scenario
     spec_of = {layer.name: slot.bank.spec for slot in slots for layer in slot.layers}
     made_by = {layer.name: slot.bank.provenance() for slot in slots for layer in slot.layers}
     return {
@@ -180,16 +192,8 @@ def _layer_info(scenario: Scenario, network: Network, slots: list[BankSlot]) -> 
             "spec": json.loads(spec_of[layer.name].model_dump_json(exclude={"netlist", "device_models"})),
             "n_units": layer.n_units,
             "is_encoder": layer.is_encoder,
-            "digital_latency_s": _digital_latency(network, layer),
+            "parts": dict(layer.parts),
             "intervals": made_by[layer.name].get("intervals", []),
         }
         for layer in network.layers
     }
-
-
-def _digital_latency(network: Network, layer: Layer) -> float:
-    """Time from the layer's output until the digital logic behind it has taken it in."""
-    readers = [x.stage.latency_s for x in network.layers if layer.name in x.sources]
-    if layer is network.layers[-1]:
-        readers.append(network.readout.latency_s)
-    return max(readers, default=0.0)

@@ -14,6 +14,7 @@ class Shown:
         """`at_reset` are the outputs there, (n_lanes * n_units, n_out); read when they are looked at."""
         self._n_steps, self._n_lanes, self._at_reset = n_steps, n_lanes, at_reset
         self._fired = np.zeros((n_steps + 1, len(at_reset)), np.bool_)
+        self._event_s = np.zeros((n_steps + 1, n_lanes))
         self._blocks: list[tuple[slice, WholeInput, Floats]] = []
         self._outputs: Floats | None = None
 
@@ -21,7 +22,10 @@ class Shown:
         """Take in what the rows of some units did."""
         rows = np.flatnonzero(result.fired & ~whole.rows.merged)
         unit = np.searchsorted(whole.starts, rows, side="right") - 1
-        self._fired[whole.rows.start[rows] + 1, units.start + unit] = True
+        after = whole.rows.start[rows] + 1
+        self._fired[after, units.start + unit] = True
+        lane = (units.start + unit) // (len(self._at_reset) // self._n_lanes)
+        np.fmax.at(self._event_s, (after, lane), result.latency_s[rows])
         self._blocks.append((units, whole, result.outputs))
 
     def after(self, n_periods: int) -> LayerOutput:
@@ -30,6 +34,7 @@ class Shown:
         return LayerOutput(
             fired=self._fired[n_periods].reshape(shape),
             outputs=lambda: self._all_outputs()[n_periods].reshape(*shape, self._at_reset.shape[1]),
+            ready_s=self._event_s[n_periods],
         )
 
     def _all_outputs(self) -> Floats:

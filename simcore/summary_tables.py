@@ -39,6 +39,8 @@ _QUANTITIES: dict[str, tuple[str, Style]] = {
     "event_latency_s": ("event latency", _seconds),
     "latency_interval_pct": ("  +-, 90 %", percent),
     "critical_path_s": ("critical path", _seconds),
+    "wait_s": ("  waiting", _seconds),
+    "missed": ("missed edges", number),
     "events_active": ("steps active", number),
     "events_quiet": ("  quiet", number),
     "events_idle": ("  idle", number),

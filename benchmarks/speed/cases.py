@@ -1,13 +1,12 @@
 """The case that all ways simulate: one layer whose input raster is known, on a trained bundle."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.architecture import Delivery, Layer, LayerOutput, Network
+from simcore.architecture import Delivery, Layer, LayerOutput, Network, Observation
 from simcore.bank import Floats
 from simcore.idle import Call, IdleTracker
 from simcore.manifest import load_circuit
@@ -74,7 +73,7 @@ class Case:
 class _Stage:
     """A raster that is known: what it costs to draw it is not counted."""
 
-    latency_s = 0.0
+    path: tuple[str, ...] = ()
 
     def __init__(self, case: Case) -> None:
         self._deliveries = case.deliveries()
@@ -85,11 +84,11 @@ class _Stage:
 
 
 class _NoReadout:
-    latency_s = 0.0
+    path: tuple[str, ...] = ()
 
-    def observe(self, step: int, source: LayerOutput) -> Mapping[tuple[str, str], Floats]:
+    def observe(self, step: int, source: LayerOutput) -> Observation:
         """Read nothing."""
-        return {}
+        return Observation()
 
     def scores(self) -> Floats:
         """Return no classes."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.architecture import Batch, Delivery, ImageSet, Layer, LayerOutput, Network, Options
+from simcore.architecture import Batch, Delivery, ImageSet, Layer, LayerOutput, Network, Observation, Options
 from simcore.bank import BankRequest, Floats, StepInput, StepResult
 from simcore.doctor import Finding
 from simcore.manifest import load_circuit
@@ -186,7 +186,7 @@ class Script:
 
     script: Mapping[int, tuple[Sequence[int], Sequence[Sequence[float]]]]
     n_in: int = 1
-    latency_s: float = 0.0
+    path: tuple[str, ...] = ()
     actions: Mapping[tuple[str, str], Floats] | None = None
 
     def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
@@ -202,7 +202,7 @@ class Script:
 class Relay:
     """A stage that drives `weight` into unit i where any source's unit i fired; remembers what it saw."""
 
-    latency_s = 2.0**-31
+    path: tuple[str, ...] = ("accumulate",)
 
     def __init__(self, layer: str, weight: float) -> None:
         self._layer, self._weight = layer, weight
@@ -220,7 +220,7 @@ class Relay:
 class LevelRelay:
     """A stage that drives half of |output| of its source into both inputs of each unit, at given steps."""
 
-    latency_s = 2.0**-31
+    path: tuple[str, ...] = ("adc", "dac")
 
     def __init__(self, steps: Sequence[int]) -> None:
         self._steps = steps
@@ -236,7 +236,7 @@ class LevelRelay:
 class Pixels:
     """A stage that drives random packets, or levels at given steps, from the pixels of each lane."""
 
-    latency_s = 2.0**-32
+    path: tuple[str, ...] = ("poisson",)
 
     def __init__(self, batch: Batch, n_steps: int, level_steps: Sequence[int] | None) -> None:
         pixels = batch.images.reshape(len(batch.images), -1)
@@ -260,16 +260,16 @@ class Pixels:
 class Count:
     """Readout: events per class, unit i counts for class i % 2."""
 
-    latency_s = 2.0**-30
+    path: tuple[str, ...] = ("spike_count",)
 
     def __init__(self, n_lanes: int, layer: str) -> None:
         self._scores, self._layer = np.zeros((n_lanes, 2)), layer
 
-    def observe(self, step: int, source: LayerOutput) -> Mapping[tuple[str, str], Floats]:
+    def observe(self, step: int, source: LayerOutput) -> Observation:
         """Add the events of this step."""
         even, odd = source.fired[:, 0::2].sum(axis=1), source.fired[:, 1::2].sum(axis=1)
         self._scores += np.stack([even, odd], axis=1)
-        return {(self._layer, "spike_count"): (even + odd).astype(float)}
+        return Observation({(self._layer, "spike_count"): (even + odd).astype(float)}, even + odd > 0)
 
     def scores(self) -> Floats:
         """(n_lanes, 2)"""

@@ -8,6 +8,7 @@ import numpy as np
 
 from simcore.bank import StepInput, StepResult
 from simcore.compare import Comparison, _figures
+from simcore.digital import COMPONENTS
 from simcore.idle import Call, Rows
 from simcore.ledger import Ledger
 from simcore.result import BatchResult, ResultWriter, RunResult
@@ -66,9 +67,17 @@ def make_run(
     scores = np.eye(10)[labels] + 0.1 * truth.random((n_samples, 10))
     counters = {layer.name: {"out_of_range": np.full(n_samples, index)} for index, layer in enumerate(LAYERS)}
     writer = ResultWriter(directory, provenance(backend, cpu_s))
-    writer.append(
-        BatchResult(np.arange(7, 7 + n_samples), labels, scores, ledger.totals(), counters, ledger.trace())
-    )
+    totals = ledger.totals()
+    behind = {
+        name: {
+            "taken_in_s": each.last_event_s + 2e-9,
+            "wait_s": np.zeros(n_samples),
+            "missed": np.zeros(n_samples, np.int64),
+        }
+        for name, each in totals.items()
+    }
+    samples, duration_s = np.arange(7, 7 + n_samples), np.full(n_samples, 30e-9)
+    writer.append(BatchResult(samples, labels, scores, totals, behind, duration_s, counters, ledger.trace()))
     writer.close()
     return RunResult(directory)
 
@@ -131,6 +140,7 @@ def provenance(backend: str, cpu_s: float) -> dict[str, Any]:
         "wall_s": cpu_s / 2,
         "cpu_s": cpu_s,
         "layers": {layer.name: _layer_info(layer, backend) for layer in LAYERS},
+        "components": {name: each.model_dump() for name, each in COMPONENTS.items()},
         "banks": [{"backend": backend, "bundle_hash": "ab12" * 16, "cpu_s": cpu_s}],
     }
 
@@ -154,5 +164,5 @@ def _layer_info(layer: FakeLayer, backend: str) -> dict[str, Any]:
         },
         "n_units": layer.n_units,
         "is_encoder": layer.is_encoder,
-        "digital_latency_s": 2e-9,
+        "parts": {"register": layer.n_units},
     }

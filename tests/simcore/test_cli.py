@@ -26,7 +26,8 @@ SUMMARY = {
 }  # fmt: skip
 LAYER = {
     "name", "backend", "n_units", "energy_j", "supply_j", "input_j", "digital_j", "active_j", "quiet_j",
-    "idle_j", "event_latency_s", "energy_interval_pct", "latency_interval_pct", "critical_path_s",
+    "idle_j", "event_latency_s", "energy_interval_pct", "latency_interval_pct", "critical_path_s", "wait_s",
+    "missed",
     "events_active", "events_quiet", "events_idle",
     "events_late", "out_of_range", "rail_excursions", "guarded",
 }  # fmt: skip

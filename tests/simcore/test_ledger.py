@@ -151,7 +151,7 @@ def test_digital_actions_add_up_per_component() -> None:
 
 @pytest.mark.parametrize("key", [("a", "abacus"), ("c", "adc")])
 def test_unknown_digital_action_is_refused(key: tuple[str, str]) -> None:
-    message = f"'{key[1]}' of layer '{key[0]}'; known layers: a, b; known components: adc, dac"
+    message = f"'{key[1]}' of layer '{key[0]}'; known layers: a, b; known components: adc, sample_hold, dac"
     with pytest.raises(ContractError, match=message):
         Ledger({"a": 1, "b": 1}, 1).digital({key: np.ones(1)})
 

@@ -91,7 +91,8 @@ SUMMARY = {
 }  # fmt: skip
 LAYER = [
     "name", "backend", "n_units", "energy_j", "supply_j", "input_j", "digital_j", "active_j", "quiet_j",
-    "idle_j", "event_latency_s", "energy_interval_pct", "latency_interval_pct", "critical_path_s",
+    "idle_j", "event_latency_s", "energy_interval_pct", "latency_interval_pct", "critical_path_s", "wait_s",
+    "missed",
     "events_active", "events_quiet", "events_idle",
     "events_late", "out_of_range", "rail_excursions", "guarded",
 ]  # fmt: skip
@@ -127,15 +128,11 @@ def test_digital_energy_is_actions_times_energy_per_action(tmp_path: Path) -> No
 def test_critical_path_ends_behind_the_digital_logic(tmp_path: Path) -> None:
     result = run(scenario_with(**LEVELS), tmp_path)
     layers = {layer["name"]: layer for layer in result.summary()["layers"]}
-    reader, readout = fakes.LevelRelay.latency_s, fakes.Count.latency_s
+    reader = COMPONENTS["adc"].latency_s + COMPONENTS["dac"].latency_s
+    readout = COMPONENTS["spike_count"].latency_s
     assert layers["first"]["critical_path_s"] == pytest.approx(fakes.LATENCY_S + reader, rel=1e-12)
-    assert layers["second"]["critical_path_s"] == pytest.approx(2e-9 + fakes.LATENCY_S + readout, rel=1e-12)
-
-
-def test_last_layer_that_is_fed_back_still_waits_for_the_readout(tmp_path: Path) -> None:
-    provenance = run(scenario_with(feedback=True), tmp_path).provenance
-    assert provenance["layers"]["second"]["digital_latency_s"] == fakes.Count.latency_s
-    assert provenance["layers"]["first"]["digital_latency_s"] == fakes.Relay.latency_s
+    # This readout also counts the event of the level that goes back to reset a period later.
+    assert layers["second"]["critical_path_s"] == pytest.approx(3e-9 + fakes.LATENCY_S + readout, rel=1e-12)
 
 
 def test_undefined_figures_are_null(tmp_path: Path) -> None:

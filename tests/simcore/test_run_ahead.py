@@ -55,7 +55,7 @@ class Batched(Replaying):
 class Sum:
     """A stage that drives both inputs of a follower with what the sources' units show."""
 
-    latency_s = 0.0
+    path: tuple[str, ...] = ()
 
     def deliver(self, step: int, sources: tuple) -> object:
         script = Script({step: ([0], [[float(sources[0].fired.sum()), sources[0].outputs.sum()]])}, n_in=2)
@@ -159,7 +159,7 @@ class Deaf:
 
     def __init__(self, stage: object) -> None:
         self._stage = stage
-        self.latency_s = 0.0
+        self.path: tuple[str, ...] = ()
 
     def deliver(self, step: int, sources: tuple) -> object:
         return self._stage.deliver(step, ())

@@ -1,12 +1,11 @@
 """Engine and LockStep: who is stepped when, and what it sees of the others."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from simcore.architecture import Delivery, Layer, LayerOutput, Network, check_network
+from simcore.architecture import Delivery, Layer, LayerOutput, Network, Observation, check_network
 from simcore.bank import Floats
 from simcore.engine import BankSlot, Engine
 from simcore.errors import ContractError
@@ -20,15 +19,15 @@ PERIOD_PS = 1000
 class Watch:
     """Readout that remembers in which steps unit 0 of the last layer fired."""
 
-    latency_s = 0.0
+    path: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.fired: list[int] = []
 
-    def observe(self, step: int, source: LayerOutput) -> Mapping[tuple[str, str], Floats]:
+    def observe(self, step: int, source: LayerOutput) -> Observation:
         if source.fired[0, 0]:
             self.fired.append(step)
-        return {}
+        return Observation()
 
     def scores(self) -> Floats:
         return np.zeros((1, 1))
@@ -94,7 +93,7 @@ def test_feedback_runs_in_lock_step() -> None:
     there, back = Relay("b", 1.5), Relay("a", 1.5)
 
     class Start:
-        latency_s = 0.0
+        path: tuple[str, ...] = ()
 
         def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
             return ping([0]).deliver(step, ()) if step == 0 else back.deliver(step, sources)
@@ -168,7 +167,7 @@ def test_layers_see_the_reset_outputs_before_the_first_edge() -> None:
     seen = []
 
     class Look:
-        latency_s = 0.0
+        path: tuple[str, ...] = ()
 
         def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
             seen.append((sources[0].fired.copy(), sources[0].outputs.copy()))
@@ -186,11 +185,11 @@ def test_level_outputs_stay_until_the_next_step_of_the_unit() -> None:
     shown = []
 
     class Look:
-        latency_s = 0.0
+        path: tuple[str, ...] = ()
 
-        def observe(self, step: int, source: LayerOutput) -> Mapping[tuple[str, str], Floats]:
+        def observe(self, step: int, source: LayerOutput) -> Observation:
             shown.append(float(source.outputs[0, 0, 0]))
-            return {}
+            return Observation()
 
         def scores(self) -> Floats:
             return np.zeros((1, 1))
