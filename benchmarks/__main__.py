@@ -17,7 +17,7 @@ import h5py
 import onnxruntime
 import pandas as pd
 
-from benchmarks.speed import networks, ways
+from benchmarks.speed import networks, peer, ways
 from benchmarks.speed.cases import Case
 from benchmarks.speed.page import picture, write_page
 from simcore.terminal import console, progress_bar, table
@@ -82,9 +82,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 one = networks.on_surrogate(name, samples, workers, args.out / f"{name}-{workers}")
                 whole.append(one | {"ngspice_cpu_s_per_sample": spice["cpu_s"]})
                 step((2 * i + workers) / (2 * len(NETWORKS)))
+    size = Case("lif_neuron", 20_000, 1)
     made_s = sum(float(h5py.File(path)["runs/cpu_s"][:].sum()) for path in args.recording or ())
     return {
         "layers": layers, "networks": whole, "recording_cpu_s": made_s or None,
+        "sanafe_s": peer.image_seconds(),
+        "bytes_per_unit": ways.bytes_per_unit(size, ways.bundle_of(size, "best")),
         "machine": f"{platform.machine()}, {platform.system()}", "cores": networks.psutil.cpu_count(),
         "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__},
     }  # fmt: skip

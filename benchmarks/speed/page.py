@@ -27,10 +27,11 @@ time where named.
 
 ## One layer, one sample
 
-100 steps, each unit driven in a random fifth of them. All ways simulate the same rows: driven steps, two
-single idle steps behind each, merged gaps. The published way: five scikit-learn networks (100, 50) called per
-step; the C loop: the bundle exported by `surrogate export --c`, row by row; the flop limit: the products of
-all rows at the rate of a measured sgemm; ngspice: extrapolated from eight units. Times in ms.
+100 steps, each unit driven in a random fifth of them. All ways simulate the same rows: driven steps, single
+idle steps behind them (one for the neuron), merged gaps. The published way: five scikit-learn networks
+(100, 50) called per step; the C loop: the bundle exported by `surrogate export --c`, row by row; the flop
+limit: the products of all rows at the rate of a measured sgemm; ngspice: extrapolated from eight units.
+Times in ms.
 """
 
 
@@ -90,6 +91,7 @@ def write_page(found: Mapping[str, Any], path: Path) -> None:
             whole,
         ),
         "",
+        *_context(found),
         *_distributions(found["networks"]),
         *_break_even(found),
     ]  # fmt: skip
@@ -106,6 +108,19 @@ def _distributions(networks: Sequence[Mapping[str, Any]]) -> list[str]:
                 rows.append([one["network"], each["layer"], energy, last])
     head = ["network", "layer", "analog energy, pJ: 5 / 50 / 95 % of the samples", "last event, ns"]
     return [*_table(head, rows), ""]
+
+
+def _context(found: Mapping[str, Any]) -> list[str]:
+    held = f"{found['bytes_per_unit']:.0f} bytes: parameters, state, sums of the ledger"
+    text = [f"Between two edges a neuron takes {held}.", ""]
+    if found.get("sanafe_s"):
+        peer = f"{1e3 * found['sanafe_s']:.1f} ms of one core for one spiking-MNIST image"
+        text += [
+            "For context, a compiled event-driven simulator of digital neurons, without any analog circuit: SANA-FE",
+            f"takes {peer} (`pip install sanafe`, GPLv3; benchmarks/speed/peer.py).",
+            "",
+        ]
+    return text
 
 
 def _break_even(found: Mapping[str, Any]) -> list[str]:
