@@ -5,6 +5,7 @@ answers. It is not one of multiprocessing's, which would run the caller's script
 """
 
 import contextlib
+import fcntl
 import os
 import pickle
 import signal
@@ -25,6 +26,9 @@ from simcore.shard import Chosen, Shard, remote_shard
 AHEAD = 2
 """Shards per worker that may run or wait to be stored: it bounds the memory."""
 CONNECT_S = 30
+PIPE_BYTES = 2**20
+"""An answer is some of these. With the system's 64 kB a worker waits fifty times, instead of three, for the
+interpreter lock of this process, which stores another answer meanwhile."""
 SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that hold libraries to one thread."""
 Part = tuple[int, int]
@@ -111,11 +115,15 @@ class _Process:
                 [sys.executable, "-P", "-m", "simcore.workers"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=PIPE_BYTES,
                 env=os.environ | {"PYTHONPATH": path} | dict.fromkeys(SINGLE, "1"),
                 start_new_session=True,
             )
         except OSError as error:
             raise SimcoreError(f"cannot start a worker process: {error}") from error
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError, AttributeError):  # Linux only, and what the system allows
+            fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def ask(self, job: tuple[Scenario, int, int, bool | Chosen]) -> Shard:
         """Return the answer to a job; raises what the job raised, SimcoreError where the process died."""

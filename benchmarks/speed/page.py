@@ -116,7 +116,7 @@ def _context(found: Mapping[str, Any]) -> list[str]:
     if found.get("sanafe_s"):
         peer = f"{1e3 * found['sanafe_s']:.1f} ms of one core for one spiking-MNIST image"
         text += [
-            "For context, a compiled event-driven simulator of digital neurons, without any analog circuit: SANA-FE",
+            "For context, a compiled event-driven simulator of digital neurons, no analog circuits: SANA-FE",
             f"takes {peer} (`pip install sanafe`, GPLv3; benchmarks/speed/peer.py).",
             "",
         ]
