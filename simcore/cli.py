@@ -1,4 +1,4 @@
-"""The command line: `simcore run | compare | report | circuit | surrogate | doctor`."""
+"""The command line: `simcore run | compare | report | explain | circuit | surrogate | doctor`."""
 
 import math
 import sys
@@ -14,8 +14,9 @@ import typer
 from simcore import terminal
 from simcore.assembly import backend_of
 from simcore.audit import TRACED, Audit, Goal, audit, choose_pairs
-from simcore.compare import COMPARISON, Comparison, compare, compare_scenario, load_comparison
+from simcore.compare import Comparison, compare, compare_scenario
 from simcore.errors import UserError
+from simcore.report_cli import explain_command, report_command
 from simcore.result import RunResult
 from simcore.run import run
 from simcore.scenario import Scenario, load_scenario
@@ -166,14 +167,8 @@ def compare_command(
     _fail_above(comparison.figures, limits)
 
 
-@app.command("report")
-def report_command(
-    directories: Annotated[list[Path], typer.Argument(help="Run directories.")],
-) -> None:
-    """Write report.html again from stored results: runs or comparisons."""
-    for directory in directories:
-        is_comparison = (directory / COMPARISON).exists()
-        _report(load_comparison(directory) if is_comparison else RunResult(directory), directory)
+app.command("report")(report_command)
+app.command("explain")(explain_command)
 
 
 @app.command("doctor")

@@ -53,7 +53,9 @@ def _raster_panel(sides: Sequence[Side], kind: LayerKind, parts: Sequence[TraceR
         )
         name = side.name if side.role else ""
         y = rows.unit[shown] + shift * (i - 0.5)
-        marks.append(Points(name, at_ns[shown], y, side.colour, 5, "bar", hover=hover))
+        marks.append(
+            Points(name, at_ns[shown], y, side.colour, 6 if len(sides) > 1 else 8, "bar", hover=hover)
+        )
     return Panel(kind.name, Axis("time (ns)"), Axis("unit", -0.8, top - 0.2, reverse=True), tuple(marks))
 
 

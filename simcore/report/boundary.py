@@ -82,16 +82,14 @@ def _across(parts: dict[str, float], shares: dict[str, float], y: float) -> list
 
 
 def _bar(shares: dict[str, float]) -> list[str]:
-    """Draw the shares as one bar."""
-    drawn, x = [], float(_BAR_X)
+    """Draw the shares as one bar, the colours named below it."""
+    drawn, x, key_x = [], float(_BAR_X), float(_BAR_X)
     for part, colour in PARTS.items():
         width = _BAR_WIDTH * max(shares[part], 0.0)
-        drawn.append(f'<rect x="{x:.1f}" y="264" width="{width:.1f}" height="14" fill="{colour}"/>')
-        if width > 90:
-            drawn.append(
-                _text(x + width / 2, 296, f"{part} {percent(100 * shares[part])}", 12, SOFT, "middle")
-            )
-        x += width
+        drawn.append(f'<rect x="{x:.1f}" y="262" width="{width:.1f}" height="14" fill="{colour}"/>')
+        drawn.append(f'<rect x="{key_x:.1f}" y="287" width="10" height="10" fill="{colour}"/>')
+        drawn.append(_text(key_x + 15, 297, f"{part} {percent(100 * shares[part])}", 12, SOFT))
+        x, key_x = x + width, key_x + 150
     return drawn
 
 
@@ -107,7 +105,7 @@ def _outside() -> list[str]:
         _text(
             772,
             74 + 28 * len(OUTSIDE) + 8,
-            "Loads only dissipate what supplies and drivers deliver.",
+            "Loads dissipate only; they deliver none.",
             12,
             SOFT,
         )
@@ -135,7 +133,8 @@ def _rect(
     x: float, y: float, width: float, height: float, fill: str, line: str, *, dash: bool = False
 ) -> str:
     style = ' stroke-dasharray="7 5" stroke-width="1.8"' if dash else ""
-    return f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="5" fill="{fill}" stroke="{line}"{style}/>'
+    place = f'x="{x}" y="{y}" width="{width}" height="{height}" rx="5"'
+    return f'<rect {place} fill="{fill}" stroke="{line}"{style}/>'
 
 
 def _text(

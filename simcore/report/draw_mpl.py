@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simcore.errors import ResultError, UserError
-from simcore.report.plot import INK, LINES, SOFT, Axis, Bars, Heat, Legend, Line, Mark, Panel, Plot, Points
+from simcore.report.plot import (
+    EMPTY,
+    INK,
+    LINES,
+    SOFT,
+    Axis,
+    Bars,
+    Heat,
+    Legend,
+    Line,
+    Mark,
+    Panel,
+    Plot,
+    Points,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +97,7 @@ def _entries(axes: Any) -> tuple[list[Any], list[str]]:
 
 def _draw(ax: "Axes", panel: Panel, legend: Legend, *, stacked: bool) -> None:
     ax.set_title(panel.title)
-    below: dict[float, float] = {}
+    below: dict[tuple[float, bool], float] = {}
     for mark in panel.marks:
         name = "" if isinstance(mark, Heat) or not legend.is_new(mark.name) else mark.name
         _mark(ax, mark, name or "_", below if stacked else None)
@@ -91,14 +105,15 @@ def _draw(ax: "Axes", panel: Panel, legend: Legend, *, stacked: bool) -> None:
     _axis(ax, ax.yaxis, "y", panel.y)
 
 
-def _mark(ax: "Axes", mark: Mark, name: str, below: dict[float, float] | None) -> None:
+def _mark(ax: "Axes", mark: Mark, name: str, below: dict[tuple[float, bool], float] | None) -> None:
     match mark:
         case Bars():
-            base = [0.0 if below is None else below.get(x, 0.0) for x in mark.x.tolist()]
-            ax.bar(mark.x, np.nan_to_num(mark.y), mark.width, bottom=base, color=mark.colour, label=name)
+            y = np.nan_to_num(mark.y)
+            places = list(zip(mark.x.tolist(), (y < 0).tolist(), strict=True))  # below zero they hang down
+            base = [0.0 if below is None else below.get(place, 0.0) for place in places]
+            ax.bar(mark.x, y, mark.width, bottom=base, color=mark.colour, label=name)
             if below is not None:
-                heights = np.nan_to_num(mark.y).tolist()
-                below |= {x: b + y for x, b, y in zip(mark.x.tolist(), base, heights, strict=True)}
+                below |= {place: b + h for place, b, h in zip(places, base, y.tolist(), strict=True)}
         case Line():
             style: dict[str, Any] = {"color": mark.colour, "linewidth": 0.75 * mark.width, "label": name,
                                      "linestyle": ":" if mark.dash else "-"}  # fmt: skip
@@ -130,7 +145,7 @@ def _heat(ax: "Axes", mark: Heat) -> None:
 
     top = float(mark.values.max(initial=1))
     ax.imshow(
-        mark.values, cmap=LinearSegmentedColormap.from_list("report", ["#ffffff", mark.colour]), vmin=0,
+        mark.values, cmap=LinearSegmentedColormap.from_list("report", [EMPTY, mark.colour]), vmin=0,
         vmax=top, aspect="auto",
     )  # fmt: skip
     for row, column in zip(*np.nonzero(mark.values), strict=True):
@@ -143,6 +158,7 @@ def _axis(ax: "Axes", axis: Any, which: str, settings: Axis) -> None:
     ax.set(**{f"{which}label": settings.label})
     if settings.log:
         ax.set(**{f"{which}scale": "log"})
+        axis.minorticks_off()
     if settings.ticks:
         axis.set_ticks(
             [position for position, _ in settings.ticks], labels=[text for _, text in settings.ticks]

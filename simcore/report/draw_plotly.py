@@ -6,13 +6,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from simcore.report.panels import Chart, Place, add, grid
-from simcore.report.plot import INK, Axis, Bars, Heat, Legend, Line, Mark, Panel, Plot, Points
+from simcore.report.plot import EMPTY, INK, Axis, Bars, Heat, Legend, Line, Mark, Panel, Plot, Points
 
 _SYMBOLS = {
     "dot": "circle", "ring": "circle-open", "bar": "line-ns", "dash": "line-ew", "diamond": "diamond",
     "cross": "x-thin",
 }  # fmt: skip
 _STROKES = ("bar", "dash", "cross")
+_GAP_PX = 88
+"""Room between two rows: labels of an axis and the title below."""
 _DIGITS = 6
 """Significant digits of what is drawn: more only make the file larger."""
 
@@ -20,7 +22,7 @@ _DIGITS = 6
 def chart(plot: Plot) -> Chart:
     """Return a plot as a chart of the page."""
     titles = [panel.title for panel in plot.panels]
-    figure, places = grid(titles, columns=plot.width, row_px=plot.panel_px)
+    figure, places = grid(titles, columns=plot.width, row_px=plot.panel_px, gap_px=_GAP_PX)
     legend = Legend()
     for place, panel in zip(places, plot.panels, strict=True):
         for mark in panel.marks:
@@ -29,7 +31,7 @@ def chart(plot: Plot) -> Chart:
         figure.update_xaxes(**_axis(panel.x), **at)
         figure.update_yaxes(**_axis(panel.y), **at)
         _heat_labels(figure, place, panel)
-    figure.update_layout(barmode="stack" if plot.stacked else "overlay")
+    figure.update_layout(barmode="relative" if plot.stacked else "overlay")
     _trim(figure, plot, has_legend=any(trace.showlegend for trace in figure.data))
     return Chart(plot.key, plot.title, plot.note, figure)
 
@@ -90,7 +92,7 @@ def _hover(mark: Bars | Line | Points, panel: Panel) -> dict[str, Any]:
 
 def _heat(mark: Heat) -> go.Heatmap:
     return go.Heatmap(
-        z=mark.values.tolist(), colorscale=[[0, "#ffffff"], [1, mark.colour]], showscale=False, xgap=1,
+        z=mark.values.tolist(), colorscale=[[0, EMPTY], [1, mark.colour]], showscale=False, xgap=1,
         ygap=1, zmin=0, hovertemplate="label %{y}, predicted %{x}: %{z}<extra></extra>",
     )  # fmt: skip
 
@@ -114,7 +116,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
         settings["tickvals"] = [position for position, _ in axis.ticks]
         settings["ticktext"] = [text.replace("\n", "<br>") for _, text in axis.ticks]
     if axis.log:
-        settings |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+        settings["type"] = "log"
     if axis.low is not None and axis.high is not None:
         ends = np.log10([axis.low, axis.high]) if axis.log else np.array([axis.low, axis.high])
         settings["range"] = ends.tolist()[:: -1 if axis.reverse else 1]

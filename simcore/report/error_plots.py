@@ -10,7 +10,19 @@ from simcore.compare import Comparison, matched
 from simcore.glossary import define
 from simcore.ledger import TraceRows
 from simcore.report.parity import parity
-from simcore.report.plot import MAX_POINTS, Array, Axis, Line, Mark, Panel, Plot, Points, named, subset
+from simcore.report.plot import (
+    MAX_POINTS,
+    Array,
+    Axis,
+    Line,
+    Mark,
+    Panel,
+    Plot,
+    Points,
+    decades,
+    named,
+    subset,
+)
 from simcore.report.sides import CANDIDATE_COLOUR
 from simcore.report.subject import Subject, rows_of
 from simcore.units import number, percent
@@ -18,6 +30,12 @@ from simcore.units import number, percent
 BASELINE_COLOUR, NOISE_COLOUR = "#b5443c", "#4f8f6b"
 _SHOWN = ("aligned.energy", "aligned.latency", "aligned.event", "aligned.output", "cascade.behaviour")
 """Figures that have a panel, where any layer has them."""
+_STROKES = {
+    "noise_pct": ("noise of the reference", NOISE_COLOUR, "bar", 16),
+    "baseline_pct": ("a constant instead", BASELINE_COLOUR, "bar", 16),
+    "value_pct": ("candidate", CANDIDATE_COLOUR, "dot", 9),
+}
+"""Part of a figure -> name, colour, symbol and size of its mark."""
 _KINDS = {"active": "#b5443c", "quiet": "#5a9e8f", "idle": "#7d8ca0"}
 _BINS = 61
 _TAIL_PCT = 1.0
@@ -33,45 +51,46 @@ def error_bars(subject: Subject) -> Plot | None:
     if subject.figures is None:
         return None
     layers = subject.figures["layers"]
-    panels = [_figure_panel(column, layers) for column in _SHOWN]
+    columns = [column for column in _SHOWN if any(_values(layers, column, "value_pct"))]
+    every = [x for column in columns for part in _STROKES for x in _values(layers, column, part)]
+    ends = _FLOOR_PCT, 10.0 ** np.ceil(np.log10(max([x for x in every if x is not None], default=1.0) * 1.05))
+    panels = [_figure_panel(column, layers, ends) for column in columns]
     note = (
         "Left is better. A figure is worth something where it is clear of the red stroke, a constant in its "
         "place; left of the green stroke it is within the reference's own noise (compare --noise). Lines: "
         f"95 % interval over samples. What is below {_FLOOR_PCT:g} % is drawn there."
     )
-    drawn = tuple(panel for panel in panels if panel is not None)
-    height = 90 + 34 * len(layers)
-    return Plot("error-bars", "Errors beside baseline and noise floor", note, drawn, min(len(drawn), 3),
-                panel_px=height) if drawn else None  # fmt: skip
+    n = len(panels)
+    return Plot(
+        "error-bars", "Errors beside baseline and noise floor", note, tuple(panels),
+        columns=2 if n == 4 else min(n, 3), panel_px=100 + 30 * len(layers),
+    ) if panels else None  # fmt: skip
 
 
-def _figure_panel(column: str, layers: Sequence[Mapping[str, Any]]) -> Panel | None:
+def _values(layers: Sequence[Mapping[str, Any]], column: str, part: str) -> list[float | None]:
     view, _, key = column.partition(".")
-    figures = [layer[view][key] for layer in layers]
-    if all(figure["value_pct"] is None for figure in figures):
-        return None
-    y = np.arange(len(figures), dtype=np.float64)
-    marks: list[Mark] = []
-    for row, figure in zip(y, figures, strict=True):
-        if figure["value_pct"] is not None and figure["ci95_pct"] is not None:
-            marks.append(Line("", _shown(figure["ci95_pct"]), np.full(2, row), CANDIDATE_COLOUR, 2))
-    for name, part, colour, symbol, size in (
-        ("noise of the reference", "noise_pct", NOISE_COLOUR, "bar", 16),
-        ("a constant instead", "baseline_pct", BASELINE_COLOUR, "bar", 16),
-        ("candidate", "value_pct", CANDIDATE_COLOUR, "dot", 9),
-    ):
-        known = np.array([figure["value_pct"] is not None and figure[part] is not None for figure in figures])
-        if known.any():
-            values = _shown(
-                [figure[part] for figure, is_known in zip(figures, known, strict=True) if is_known]
-            )
-            hover = tuple(f"{name} {percent(value)}" for value in values)
-            marks.append(Points(name, values, y[known], colour, size, symbol, hover=hover))
-    every = np.concatenate([mark.x for mark in marks if isinstance(mark, Line | Points)])
-    low, high = 10 ** np.floor(np.log10(every.min() / 1.5)), 10 ** np.ceil(np.log10(every.max() * 1.2))
+    return [layer[view][key][part] for layer in layers]
+
+
+def _figure_panel(column: str, layers: Sequence[Mapping[str, Any]], ends: tuple[float, float]) -> Panel:
+    values = _values(layers, column, "value_pct")
+    known = np.array([value is not None for value in values])
+    y = np.arange(len(layers), dtype=np.float64)
+    marks: list[Mark] = [
+        Line("", _shown(interval), np.full(2, row), CANDIDATE_COLOUR, 2)
+        for row, interval in enumerate(_values(layers, column, "ci95_pct")) if interval is not None
+    ]  # fmt: skip
+    for part, (name, colour, symbol, size) in _STROKES.items():
+        found = _values(layers, column, part)
+        rows = known & np.array([value is not None for value in found])
+        if rows.any():
+            shown = [value for value, is_shown in zip(found, rows, strict=True) if is_shown]
+            hover = tuple(f"{name} {percent(value)}" for value in shown)
+            marks.append(Points(name, _shown(shown), y[rows], colour, size, symbol, hover=hover))
     names = [layer["name"] for layer in layers]
-    rows = Axis("", -0.6, len(names) - 0.4, ticks=named(names), reverse=True)
-    return Panel(define(column).name, Axis("error (%)", low, high, log=True), rows, tuple(marks))
+    rows_axis = Axis("", -0.6, len(names) - 0.4, ticks=named(names), reverse=True)
+    x = Axis("error (%)", ends[0] / 1.3, ends[1], log=True, ticks=decades(*ends))
+    return Panel(define(column).name, x, rows_axis, tuple(marks))
 
 
 def _shown(values: Any) -> Array:
@@ -186,7 +205,8 @@ def _distributions(errors: Sequence[_Errors]) -> Plot:
             for name, colour in colours.items() if name in layer.curves
         ]  # fmt: skip
         high = max(float(values.max()) for values, _ in layer.curves.values())
-        x = Axis("|energy error| (% of mean energy)", _FLOOR_PCT, 10 ** np.ceil(np.log10(high)), log=True)
+        ends = _FLOOR_PCT, 10.0 ** np.ceil(np.log10(high))
+        x = Axis("|energy error| (% of mean energy)", *ends, log=True, ticks=decades(*ends))
         panels.append(Panel(layer.name, x, Axis("steps with less (%)", 0, 101), tuple(marks)))
     note = (
         "Share of the steps whose energy error is at most x; left is better. Useful where it lies left of a "

@@ -1,6 +1,6 @@
 """The errors of a comparison, layer by layer, each beside its baseline and with a verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simcore.glossary import define
@@ -20,15 +20,16 @@ COLUMNS = (
 
 def error_table(figures: Mapping[str, Any]) -> Table:
     """Return the error table of the content of `comparison.json`."""
-    rows = [_row(layer) for layer in figures["layers"]]
+    shown = [column for column in COLUMNS if any(_has(layer, column) for layer in figures["layers"])]
+    rows = [_row(layer, shown) for layer in figures["layers"]]
     note = (
         "Aligned: each layer on the inputs that the reference's layer received. Cascade: the candidate runs "
         "the whole network alone. In small print the baseline (same figure for a constant predictor) and the "
         "95 % interval over samples; bias and number of rows on hover."
     )
-    headings = (heading("name"), *(heading(key) for key in COLUMNS), heading("verdict"))
+    headings = (heading("name"), heading("verdict"), *(heading(key) for key in shown))
     title = f"Errors of {figures['candidate']} against {figures['reference']}"
-    return Table(title, note, headings, tuple(rows))
+    return Table(title, note, headings, tuple(rows), n_text=2)
 
 
 def verdict(figure: Mapping[str, Any]) -> str:
@@ -43,10 +44,16 @@ def verdict(figure: Mapping[str, Any]) -> str:
     return "trivial" if value > 0 and value >= TRIVIAL_FROM * baseline else "clear"
 
 
-def _row(layer: Mapping[str, Any]) -> Row:
-    cells = [Cell(layer["name"])]
+def _has(layer: Mapping[str, Any], column: str) -> bool:
+    view, _, key = column.partition(".")
+    figure = layer[view][key]
+    return figure is not None and (not isinstance(figure, Mapping) or figure["value_pct"] is not None)
+
+
+def _row(layer: Mapping[str, Any], shown: Sequence[str]) -> Row:
+    cells = []
     judged: dict[str, list[str]] = {}
-    for column in COLUMNS:
+    for column in shown:
         view, _, key = column.partition(".")
         figure = layer[view][key]
         if key == "exact_units_pct":
@@ -55,18 +62,18 @@ def _row(layer: Mapping[str, Any]) -> Row:
         word = verdict(figure)
         judged.setdefault(word, []).append(define(column).name)
         cells.append(_cell(figure, word))
-    return Row((*cells, _verdict_cell(judged)), "first")
+    return Row((Cell(layer["name"]), _verdict_cell(judged), *cells), "first")
 
 
 def _cell(figure: Mapping[str, Any], word: str) -> Cell:
     if figure["value_pct"] is None:
         return Cell(DASH, hover="Undefined: there are no such rows, or the reference is zero.")
-    notes = [f"base {percent(figure['baseline_pct'])}"]
+    notes = [f"base {percent(figure['baseline_pct'], 2)}"]
     if figure["ci95_pct"] is not None:
-        low, high = (percent(x).removesuffix(" %") for x in figure["ci95_pct"])
+        low, high = (percent(x, 2).removesuffix(" %") for x in figure["ci95_pct"])
         notes.append(f"CI {low} to {high}")
     if figure["noise_pct"] is not None:
-        notes.append(f"noise {percent(figure['noise_pct'])}")
+        notes.append(f"noise {percent(figure['noise_pct'], 2)}")
     hover = f"bias {percent(figure['bias_pct'], sign=True)}, {figure['n']:,} rows"
     if figure.get("matched_pct") is not None:
         hover += f", {percent(figure['matched_pct'])} of the events matched"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-INK, SOFT, LINES = "#22262c", "#626a75", "#e4e7eb"
+INK, SOFT, LINES, EMPTY = "#22262c", "#626a75", "#e4e7eb", "#f3f5f8"
 MAX_POINTS = 2000
 """Points of one cloud; of more a random subset is drawn."""
 
@@ -149,6 +149,12 @@ def span(values: Array, margin: float = 0.04) -> tuple[float, float]:
         return 0.0, 1.0
     room = margin * (high - low) or margin * abs(high) or 1.0
     return low - room, high + room
+
+
+def decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Return ticks at the powers of ten of a logarithmic axis, written out."""
+    first, last = round(np.log10(low)), round(np.log10(high))
+    return tuple((10.0**k, f"{10.0**k:,.{max(-k, 0)}f}") for k in range(first, last + 1))
 
 
 def named(names: Sequence[str]) -> tuple[tuple[float, str], ...]:

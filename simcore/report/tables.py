@@ -150,13 +150,21 @@ def event_table(sides: Sequence[Side]) -> Table:
 
 def _layer_table(title: str, note: str, columns: Sequence[Column], sides: Sequence[Side]) -> Table:
     rows: list[Row] = []
-    for layer in sides[0].summary["layers"]:
-        name = layer["name"]
-        group = [side.layer(name) for side in sides]
-        rows += _group(name, [x["backend"] for x in group], group, columns)
+    for name in dict.fromkeys(name for side in sides for name in side.result.layer_columns):
+        group = [_layer(side, name, columns) for side in sides]
+        backends = [each["backend"] for each in group]
+        same = len(sides) > 1 and len(set(backends)) == 1
+        rows += _group(name, [side.name for side in sides] if same else backends, group, columns)
     totals = [_totals([side.layer(name) for name in side.result.layer_columns], columns) for side in sides]
     rows += _group("total", [side.name for side in sides], totals, columns, kind="total")
     return Table(title, note, (_LAYER, _BACKEND, *(c.heading for c in columns)), tuple(rows), n_text=2)
+
+
+def _layer(side: Side, name: str, columns: Sequence[Column]) -> Mapping[str, Any]:
+    """Return the figures of a layer; undefined ones where a run does not have it."""
+    if name in side.result.layer_columns:
+        return side.layer(name)
+    return {"backend": DASH, **dict.fromkeys(column.key for column in columns)}
 
 
 def _group(
@@ -254,4 +262,4 @@ def summary_table(sides: Sequence[Side]) -> Table:
     headings = [Heading("", ""), *(Heading(side.role or "run", "") for side in sides)]
     if len(sides) == 2:
         headings.append(Heading("change", "Candidate against reference."))
-    return Table("Summary", "", tuple(headings), tuple(body))
+    return Table("The whole run", "", tuple(headings), tuple(body))

@@ -61,9 +61,9 @@ def latency_bars(subject: Subject) -> Plot:
     events = _bars("event latency", "event_latency_s", subject.sides, quantiles=True)
     paths = _bars("critical path", "critical_path_s", subject.sides)
     note = (
-        "Event latency: from the last driven edge to the output event; bars are means, marks median, 95 % and "
-        "maximum of traced runs. Critical path: from the sample's first input edge to the layer's last output "
-        "event, digital latency included."
+        "Event latency: from the last driven edge to the output event; bars are means, marks median, 95 % "
+        "and maximum of traced runs. Critical path: from the sample's first input edge to the "
+        "layer's last output event, digital latency included."
     )
     return Plot("latency-bars", "Latency per layer", note, (events, paths))
 

@@ -98,8 +98,8 @@ def _reason(layer: Mapping[str, Any], column: str) -> str:
     if figure["value_pct"] is None:
         return ""
     beside = [("a constant", figure["baseline_pct"]), ("noise", figure["noise_pct"])]
-    known = ", ".join(f"{name} {percent(value)}" for name, value in beside if value is not None)
-    return f"{define(column).name} {percent(figure['value_pct'])}{f' ({known})' if known else ''}"
+    known = [f"{name} {percent(value)}" for name, value in beside if value is not None]
+    return " · ".join([f"{define(column).name} {percent(figure['value_pct'])}", *known])
 
 
 def _audited(layer: Mapping[str, Any]) -> tuple[str, list[str]]:

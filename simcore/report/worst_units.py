@@ -10,7 +10,7 @@ from simcore.compare import Comparison, matched
 from simcore.frames import event_times_s
 from simcore.ledger import TraceRows
 from simcore.report.behaviour_plots import thinned
-from simcore.report.plot import Axis, Line, Mark, Panel, Plot, Points
+from simcore.report.plot import INK, Axis, Line, Panel, Plot, Points
 from simcore.report.sides import LayerKind, Side
 from simcore.report.stored_waves import Wave
 from simcore.report.subject import Subject, rows_of
@@ -69,55 +69,70 @@ def worst_plot(subject: Subject) -> Plot | None:
     note = (
         "Of all layers but input encoders, the units whose energy is most wrong, aligned: the candidate on "
         "the reference's inputs. In the titles the sum of |difference| over the steps, in percent of the "
-        "mean energy of a unit of the layer. Above the output (diamonds: events), below the energy of each step."
+        "mean energy of a unit of the layer. Above the output (diamonds: events), below the energy of a step."
     )
     return Plot("worst-units", "The worst units", note, (*above, *below), columns=len(found), panel_px=230)
 
 
 def _output(one: Worst, sides: tuple[Side, ...], wave: Wave | None) -> Panel:
-    marks: list[Mark] = []
+    title = f"{one.kind.name}, unit {one.unit}, sample {one.sample}: {percent(one.error_pct)}"
+    if one.kind.is_level:
+        return _levels(title, one, sides, wave)
+    marks = [_wave(one, wave, 1.0)] if wave else []
+    floor = 1.05 * float(marks[0].y.max(initial=0)) if marks else 0.0
+    for i, (side, rows) in enumerate(zip(sides, one.rows, strict=True)):
+        at = event_times_s(rows, one.kind.period_ps)[rows.fired & ~rows.merged] * 1e9
+        top = (floor or 1.0) * (1.1 + 0.13 * i)
+        marks += [
+            _stems(side, at, floor, top),
+            Points(side.name, at, np.full(len(at), top), side.colour, 7, "diamond"),
+        ]
+    y = Axis(f"output ({one.kind.unit})") if wave else Axis("events", 0, 1.35, ticks=((0.0, ""),))
+    return Panel(title, _time(one), y, tuple(marks))
+
+
+def _levels(title: str, one: Worst, sides: tuple[Side, ...], wave: Wave | None) -> Panel:
+    """Draw the level at the end of each step, and ngspice's own waveform where it is stored."""
+    scale = scale_for(np.concatenate([rows.outputs[:, 0] for rows in one.rows]), one.kind.unit)
+    marks: list[Line | Points] = [_wave(one, wave, scale.factor)] if wave else []
     period_ns = seconds(one.kind.period_ps) * 1e9
-    if wave is not None:
-        for name, values in wave.of((one.kind.output,)).items():
-            x, y = thinned(wave.vectors["time"] * 1e9, values)
-            marks.append(Line(f"{name}, ngspice", x, y, "#22262c", 1.2))
     for i, (side, rows) in enumerate(zip(sides, one.rows, strict=True)):
         end_ns = (rows.step + rows.periods) * period_ns
-        if one.kind.is_level:
-            marks.append(_line(side, end_ns, rows.outputs[:, 0], dash=i == 1))
-            continue
-        at = event_times_s(rows, one.kind.period_ps)[rows.fired & ~rows.merged] * 1e9
-        height = np.full(len(at), 1.0 if wave is None else 1.62)
-        marks += [_stems(side, at, height + 0.12 * i), *_dots(side, at, height + 0.12 * i)]
-    title = f"{one.kind.name}, unit {one.unit}, sample {one.sample}: {percent(one.error_pct)}"
-    y = (
-        Axis(f"output ({one.kind.unit})")
-        if one.kind.is_level or wave
-        else Axis("event", 0, 1.3, ticks=((0, ""),))
-    )
-    return Panel(title, Axis("time (ns)"), y, tuple(marks))
+        level = rows.outputs[:, 0] * scale.factor
+        marks += [Line("", end_ns, level, side.colour, 1, dash=i == 1),
+                  Points(side.name, end_ns, level, side.colour, 7 - 2 * i, "dot" if i else "ring")]  # fmt: skip
+    return Panel(title, _time(one), Axis(f"output ({scale.unit})"), tuple(marks))
 
 
-def _stems(side: Side, at: Floats, height: Floats) -> Line:
+def _wave(one: Worst, wave: Wave, factor: float) -> Line:
+    """Return the output as ngspice has it; an empty line where its node is not stored."""
+    found = wave.of((one.kind.output,)).get(one.kind.output)
+    if found is None:
+        return Line("", np.zeros(0), np.zeros(0), INK)
+    x, y = thinned(wave.vectors["time"] * 1e9, found * factor)
+    return Line("waveform, ngspice", x, y, INK, 1.2)
+
+
+def _time(one: Worst) -> Axis:
+    """Return the axis of time, the same above and below."""
+    end = max(float((rows.step + rows.periods).max(initial=1)) for rows in one.rows)
+    return Axis("time (ns)", 0, end * seconds(one.kind.period_ps) * 1e9)
+
+
+def _stems(side: Side, at: Floats, low: float, high: float) -> Line:
     gap = np.full(len(at), np.nan)
-    x, y = np.stack([at, at, gap], axis=1), np.stack([np.zeros(len(at)), height, gap], axis=1)
+    x = np.stack([at, at, gap], axis=1)
+    y = np.stack([np.full(len(at), low), np.full(len(at), high), gap], axis=1)
     return Line("", x.ravel(), y.ravel(), side.colour, 1)
-
-
-def _dots(side: Side, at: Floats, height: Floats) -> list[Mark]:
-    return [Points(side.name, at, height, side.colour, 7, "diamond")]
 
 
 def _energy(one: Worst, sides: tuple[Side, ...]) -> Panel:
     values = [rows.supply_j + rows.input_j for rows in one.rows]
     scale = scale_for(np.concatenate(values), "J")
     period_ns = seconds(one.kind.period_ps) * 1e9
-    marks = [
-        _line(side, rows.step * period_ns, energy * scale.factor, dash=i == 1)
-        for i, (side, rows, energy) in enumerate(zip(sides, one.rows, values, strict=True))
-    ]
-    return Panel("", Axis("time (ns)"), Axis(f"energy per step ({scale.unit})"), tuple(marks))
-
-
-def _line(side: Side, x: Floats, y: Floats, *, dash: bool) -> Line:
-    return Line(side.name, x, y, side.colour, 2.2 if not dash else 1.6, dash=dash, steps=True)
+    marks = []
+    for i, (side, rows, energy) in enumerate(zip(sides, one.rows, values, strict=True)):
+        at = np.append(rows.step, rows.step[-1] + rows.periods[-1]) * period_ns
+        y = np.append(energy, energy[-1]) * scale.factor
+        marks.append(Line(side.name, at, y, side.colour, 1.6 if i else 2.2, dash=i == 1, steps=True))
+    return Panel("", _time(one), Axis(f"energy of a step ({scale.unit})"), tuple(marks))
