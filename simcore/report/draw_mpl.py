@@ -163,6 +163,8 @@ def _axis(ax: "Axes", axis: Any, which: str, settings: Axis) -> None:
         axis.set_ticks(
             [position for position, _ in settings.ticks], labels=[text for _, text in settings.ticks]
         )
+        if any("\n" in text for _, text in settings.ticks):
+            ax.tick_params(which, labelsize=6.5)
     if settings.low is not None and settings.high is not None:
         ax.set(**{f"{which}lim": (settings.low, settings.high)})
     if settings.reverse and not axis.get_inverted():

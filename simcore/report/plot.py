@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 INK, SOFT, LINES, EMPTY = "#22262c", "#626a75", "#e4e7eb", "#f3f5f8"
+_MOST_DECADES = 5
+"""Decades of an axis that are all named."""
 MAX_POINTS = 2000
 """Points of one cloud; of more a random subset is drawn."""
 
@@ -154,7 +156,8 @@ def span(values: Array, margin: float = 0.04) -> tuple[float, float]:
 def decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
     """Return ticks at the powers of ten of a logarithmic axis, written out."""
     first, last = round(np.log10(low)), round(np.log10(high))
-    return tuple((10.0**k, f"{10.0**k:,.{max(-k, 0)}f}") for k in range(first, last + 1))
+    step = 1 + (last - first > _MOST_DECADES)
+    return tuple((10.0**k, f"{10.0**k:,.{max(-k, 0)}f}") for k in range(first, last + 1, step))
 
 
 def named(names: Sequence[str]) -> tuple[tuple[float, str], ...]:

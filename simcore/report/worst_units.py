@@ -75,7 +75,7 @@ def worst_plot(subject: Subject) -> Plot | None:
 
 
 def _output(one: Worst, sides: tuple[Side, ...], wave: Wave | None) -> Panel:
-    title = f"{one.kind.name}, unit {one.unit}, sample {one.sample}: {percent(one.error_pct)}"
+    title = f"{one.kind.name} {one.unit}, sample {one.sample}: {percent(one.error_pct)}"
     if one.kind.is_level:
         return _levels(title, one, sides, wave)
     marks = [_wave(one, wave, 1.0)] if wave else []
