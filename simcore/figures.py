@@ -16,8 +16,8 @@ from simcore.report.behaviour_plots import levels, raster, waveforms
 from simcore.report.error_plots import aligned_plots, error_bars
 from simcore.report.plot import Plot
 from simcore.report.subject import subject_of
-from simcore.report.totals_plots import confusion, energy_stack, latency_bars, unit_energy
 from simcore.report.topics import PlotMaker
+from simcore.report.totals_plots import confusion, energy_stack, latency_bars, unit_energy
 from simcore.report.worst_units import worst_plot
 from simcore.result import RunResult
 

@@ -39,8 +39,8 @@ def report_command(
         _difference(found, out or directories[1])
     elif out is not None:
         failed.append(UserError("--out belongs to the difference of two runs that can be read"))
-    for error in failed[:-1]:
-        terminal.error(str(error))
+    for each in failed[:-1]:
+        terminal.error(str(each))
     if failed:
         raise failed[-1]
 

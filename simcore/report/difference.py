@@ -10,7 +10,6 @@ import numpy as np
 from rich.table import Table as Grid
 
 from simcore import terminal
-from simcore.report.boundary import boundary
 from simcore.report.origin import origin
 from simcore.report.page import write_page
 from simcore.report.parity import parity
@@ -43,11 +42,10 @@ def write_difference(a: RunResult, b: RunResult, directory: Path) -> Path:
     plots = [plot for plot in (_energy_plot(sides), _unit_plot(sides)) if plot is not None]
     context = {
         "title": f"{sides[0].name} and {sides[1].name}",
-        "subtitle": "what differs: settings, models, figures; every change is of the second against the first",
+        "subtitle": "what differs: settings, models, figures; changes are of the second against the first",
         "headline": _headline(sides),
         "settings": _settings_table(sides),
         "tables": [make(sides) for make in (summary_table, energy_table, timing_table, event_table)],
-        "boundary": boundary(sides),
         "origins": [origin(side) for side in sides],
     }
     template = files(__package__).joinpath("difference.html").read_text("utf-8")
@@ -168,15 +166,7 @@ def _headline(sides: tuple[Side, Side]) -> list[tuple[str, str, str]]:
 def _energy_plot(sides: tuple[Side, Side]) -> Plot:
     """Draw by how much each part of each layer changed."""
     names = _layers(sides)
-    found = {
-        part: np.array(
-            [
-                float(np.subtract(*(_of(s, name).get(f"{part}_j") or 0.0 for s in sides[::-1])))
-                for name in names
-            ]
-        )
-        for part in PARTS
-    }
+    found = {part: np.array([_grown(sides, name, f"{part}_j") for name in names]) for part in PARTS}
     scale = scale_for(np.concatenate(list(found.values())), "J")
     x = np.arange(len(names), dtype=np.float64)
     marks = tuple(
@@ -188,6 +178,12 @@ def _energy_plot(sides: tuple[Side, Side]) -> Plot:
     panel = Panel("", axis, Axis(f"change in energy ({scale.unit})"), marks)
     note = f"{sides[1].name} minus {sides[0].name}, mean per sample; below zero the second run saves energy."
     return Plot("energy-change", "Where the energy changes", note, (panel,), columns=1, stacked=True)
+
+
+def _grown(sides: tuple[Side, Side], layer: str, key: str) -> float:
+    """Return by how much a figure of a layer is larger in the second run; a missing layer has none."""
+    first, second = (float(_of(side, layer).get(key) or 0.0) for side in sides)
+    return second - first
 
 
 def _unit_plot(sides: tuple[Side, Side]) -> Plot | None:

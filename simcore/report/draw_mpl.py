@@ -1,7 +1,7 @@
 """Draws a plot with matplotlib, for papers: PNG and PDF; the optional extra `figures`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -33,7 +33,7 @@ _MOST_INCHES = 7.2
 """Width of a page of two columns."""
 _SYMBOLS = {"dot": "o", "ring": "o", "bar": "|", "dash": "_", "diamond": "D", "cross": "x"}
 _STROKES = ("bar", "dash", "cross")
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "sans-serif", "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8,
     "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.axisbelow": True,
@@ -154,7 +154,7 @@ def _heat(ax: "Axes", mark: Heat) -> None:
         ax.text(column, row, f"{value:g}", ha="center", va="center", fontsize=7, color=colour)
 
 
-def _axis(ax: "Axes", axis: Any, which: str, settings: Axis) -> None:
+def _axis(ax: "Axes", axis: Any, which: Literal["x", "y"], settings: Axis) -> None:
     ax.set(**{f"{which}label": settings.label})
     if settings.log:
         ax.set(**{f"{which}scale": "log"})

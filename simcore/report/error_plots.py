@@ -103,7 +103,7 @@ class _Errors:
 
     name: str
     n_latency: int
-    latency: tuple[Array, ...]
+    latency: tuple[Array, Array]
     """Reference and candidate, over the events that both have."""
     energy_pct: dict[str, Array]
     """Kind of step -> signed error in percent of the layer's mean step energy."""
@@ -162,7 +162,7 @@ def _curve(errors: Array) -> tuple[Array, Array]:
 
 def _latency_parity(errors: Sequence[_Errors], names: Sequence[str]) -> Plot:
     panels = tuple(
-        parity(f"{layer.name}: {number(layer.n_latency)} events", *layer.latency[:2], ("latency", "s"), names)
+        parity(f"{layer.name}: {number(layer.n_latency)} events", *layer.latency, ("latency", "s"), names)
         for layer in errors
     )
     note = (

@@ -51,7 +51,8 @@ def grid(
     figure = make_subplots(
         rows=height, cols=width, subplot_titles=list(titles),
         specs=[[{} if row * width + col < n else None for col in range(width)] for row in range(height)],
-        horizontal_spacing=(0.16 if width < 3 else 0.28) / width, vertical_spacing=(0.26 if gap_px is None else gap_px / row_px) / height,
+        horizontal_spacing=(0.16 if width < 3 else 0.28) / width,
+        vertical_spacing=(0.26 if gap_px is None else gap_px / row_px) / height,
     )  # fmt: skip
     figure.update_layout(
         template="none",

@@ -135,13 +135,12 @@ class Legend:
         return new
 
 
-def subset(*arrays: Array, most: int = MAX_POINTS) -> tuple[Array, ...]:
-    """Return the arrays (n,), or the same random `most` rows of each."""
-    n = len(arrays[0])
-    if n <= most:
-        return arrays
-    rows = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
-    return tuple(array[rows] for array in arrays)
+def subset(x: Array, y: Array) -> tuple[Array, Array]:
+    """Return both arrays (n,), or the same random MAX_POINTS rows of them."""
+    if len(x) <= MAX_POINTS:
+        return x, y
+    rows = np.sort(np.random.default_rng(0).choice(len(x), MAX_POINTS, replace=False))
+    return x[rows], y[rows]
 
 
 def span(values: Array, margin: float = 0.04) -> tuple[float, float]:

@@ -34,7 +34,8 @@ class Side:
 
     def layer(self, name: str) -> dict[str, Any]:
         """Return all figures of one layer."""
-        return next(layer for layer in self.summary["layers"] if layer["name"] == name) | self.more[name]
+        found = next(layer for layer in self.summary["layers"] if layer["name"] == name)
+        return {**found, **self.more[name]}
 
 
 def sides_of(source: RunResult | Comparison) -> tuple[Side, ...]:

@@ -78,15 +78,14 @@ def _output(one: Worst, sides: tuple[Side, ...], wave: Wave | None) -> Panel:
     title = f"{one.kind.name} {one.unit}, sample {one.sample}: {percent(one.error_pct)}"
     if one.kind.is_level:
         return _levels(title, one, sides, wave)
-    marks = [_wave(one, wave, 1.0)] if wave else []
-    floor = 1.05 * float(marks[0].y.max(initial=0)) if marks else 0.0
+    shown = _wave(one, wave, 1.0) if wave else None
+    floor = 1.05 * float(shown.y.max(initial=0)) if shown else 0.0
+    marks: list[Line | Points] = [shown] if shown else []
     for i, (side, rows) in enumerate(zip(sides, one.rows, strict=True)):
         at = event_times_s(rows, one.kind.period_ps)[rows.fired & ~rows.merged] * 1e9
         top = (floor or 1.0) * (1.1 + 0.13 * i)
-        marks += [
-            _stems(side, at, floor, top),
-            Points(side.name, at, np.full(len(at), top), side.colour, 7, "diamond"),
-        ]
+        marks.append(_stems(side, at, floor, top))
+        marks.append(Points(side.name, at, np.full(len(at), top), side.colour, 7, "diamond"))
     y = Axis(f"output ({one.kind.unit})") if wave else Axis("events", 0, 1.35, ticks=((0.0, ""),))
     return Panel(title, _time(one), y, tuple(marks))
 
@@ -99,8 +98,8 @@ def _levels(title: str, one: Worst, sides: tuple[Side, ...], wave: Wave | None) 
     for i, (side, rows) in enumerate(zip(sides, one.rows, strict=True)):
         end_ns = (rows.step + rows.periods) * period_ns
         level = rows.outputs[:, 0] * scale.factor
-        marks += [Line("", end_ns, level, side.colour, 1, dash=i == 1),
-                  Points(side.name, end_ns, level, side.colour, 7 - 2 * i, "dot" if i else "ring")]  # fmt: skip
+        marks.append(Line("", end_ns, level, side.colour, 1, dash=i == 1))
+        marks.append(Points(side.name, end_ns, level, side.colour, 7 - 2 * i, "dot" if i else "ring"))
     return Panel(title, _time(one), Axis(f"output ({scale.unit})"), tuple(marks))
 
 
