@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from simcore.bank import Floats
-from simcore.clock import seconds
 from simcore.compare import matched
 from simcore.frames import event_times_s
 from simcore.ledger import TraceRows
 from simcore.report.parity import parity
-from simcore.report.plot import Array, Axis, Line, Mark, Panel, Plot, Points, subset
+from simcore.report.plot import SOFT, Array, Axis, Line, Mark, Panel, Plot, Points, subset
 from simcore.report.sides import LayerKind, Side
 from simcore.report.stored_waves import Wave
 from simcore.report.subject import Subject
@@ -21,6 +20,8 @@ RASTER_LAYERS = 2
 _UNIT_PX = 10
 """Height of one unit in a raster."""
 MOST_WAVES = 6
+_STATES = (("#2f5d8c", 1.8), ("#c2a33a", 1.2))
+"""Colour and width of the lines of the first states."""
 _WAVE_POINTS = 900
 """Points of a waveform that are drawn."""
 
@@ -91,36 +92,36 @@ def waveforms(subject: Subject) -> Plot | None:
         kind = next(kind for kind in subject.kinds if kind.name == wave.layer)
         panels.append(wave_panel(subject, kind, wave))
     note = (
-        "Each unit's recorded input, once more through ngspice: output and states as they move. Marks: the "
-        "events that the run reports for the same unit."
+        "Each unit's recorded input, once more through ngspice: its output and its first states as they move. "
+        "Diamonds: the events that each run reports for the unit on that input."
     )
     return Plot("waveforms", "Waveforms of chosen units", note, tuple(panels), columns=min(2, len(panels)),
                 panel_px=240) if panels else None  # fmt: skip
 
 
 def wave_panel(subject: Subject, kind: LayerKind, wave: Wave) -> Panel:
-    """Return output and states of a unit over time, with the events of each traced run."""
+    """Return output and first states of a unit over time, with the events of each traced run."""
     marks: list[Mark] = []
     top = 0.0
     time_ns = wave.vectors["time"] * 1e9
-    for (name, values), (colour, width) in zip(
-        wave.of((kind.output, *kind.states)).items(), (("#22262c", 1.6), *_STATES), strict=False
-    ):
+    styles = ((SOFT, 1.0), *_STATES)
+    names = (kind.output, *kind.states)
+    for (name, values), (colour, width) in zip(wave.of(names).items(), styles, strict=False):
         x, y = thinned(time_ns, values)
-        marks.append(Line(name, x, y, colour, width))
+        marks.append(Line(f"{name}, ngspice", x, y, colour, width))
         top = max(top, float(values.max()))
-    for i, side in enumerate(subject.sides):
-        rows = side.result.trace(kind.name) if side.result.is_traced else None
-        if rows is not None and not kind.is_level:
-            rows = rows.take((rows.lane == wave.sample) & (rows.unit == wave.unit))
-            at = event_times_s(rows, kind.period_ps)[rows.fired & ~rows.merged] * 1e9
-            y = np.full(len(at), top * (1.06 + 0.07 * i))
-            marks.append(Points(f"events, {side.name}", at, y, side.colour, 7, "diamond"))
+    runs = [side.result for side in subject.sides[:1]]
+    runs += [subject.comparison.aligned] if subject.comparison else []
+    for i, (side, run) in enumerate(zip(subject.sides, runs, strict=True)):
+        if kind.is_level or not run.is_traced:
+            continue
+        rows = run.trace(kind.name)
+        rows = rows.take((rows.lane == wave.sample) & (rows.unit == wave.unit))
+        at = event_times_s(rows, kind.period_ps)[rows.fired & ~rows.merged] * 1e9
+        y = np.full(len(at), top * (1.07 + 0.08 * i))
+        marks.append(Points(f"events, {side.name}", at, y, side.colour, 7, "diamond"))
     title = f"{wave.layer}, unit {wave.unit}, sample {wave.sample}"
     return Panel(title, Axis("time (ns)"), Axis("voltage (V)"), tuple(marks))
-
-
-_STATES = (("#c2a33a", 1.1), ("#7a5ea8", 1.1), ("#3fa0a8", 1.1), ("#8a8f98", 1.1))
 
 
 def thinned(x: Floats, y: Floats) -> tuple[Array, Array]:
@@ -134,8 +135,3 @@ def thinned(x: Floats, y: Floats) -> tuple[Array, Array]:
         for index in (first + int(np.argmin(y[first:last])), first + int(np.argmax(y[first:last])))
     })  # fmt: skip
     return x[kept], y[kept]
-
-
-def step_times_ns(rows: TraceRows, period_ps: int) -> Array:
-    """Return when each step starts, (n,)."""
-    return rows.step * seconds(period_ps) * 1e9

@@ -25,8 +25,13 @@ class Wave:
     """Name -> (n,), `time` in seconds among them."""
 
     def of(self, names: tuple[str, ...]) -> dict[str, Floats]:
-        """Return the voltages of these nodes, those that are there."""
-        return {name: self.vectors[f"v({name})"] for name in names if f"v({name})" in self.vectors}
+        """Return the voltages of these nodes, of the deck or inside the circuit, those that are there."""
+        found = {name: self._voltage(name) for name in names}
+        return {name: voltage for name, voltage in found.items() if voltage is not None}
+
+    def _voltage(self, name: str) -> Floats | None:
+        inside = (vector for key, vector in self.vectors.items() if key.endswith(f".{name.lower()})"))
+        return self.vectors.get(f"v({name.lower()})", next(inside, None))
 
 
 def stored_waves(result: RunResult) -> tuple[Wave, ...]:
