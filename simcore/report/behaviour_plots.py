@@ -92,7 +92,7 @@ def waveforms(subject: Subject) -> Plot | None:
         kind = next(kind for kind in subject.kinds if kind.name == wave.layer)
         panels.append(wave_panel(subject, kind, wave))
     note = (
-        "Each unit's recorded input, once more through ngspice: its output and its first states as they move. "
+        "Each unit's recorded input, once more through ngspice: its output and first states as they move. "
         "Diamonds: the events that each run reports for the unit on that input."
     )
     return Plot("waveforms", "Waveforms of chosen units", note, tuple(panels), columns=min(2, len(panels)),

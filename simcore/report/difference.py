@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table as Grid
 
 from simcore import terminal
-from simcore.report.origin import origin
+from simcore.report.origin import origin, shortened
 from simcore.report.page import write_page
 from simcore.report.parity import parity
 from simcore.report.plot import Axis, Bars, Panel, Plot, named
@@ -127,15 +127,17 @@ def _of(side: Side, layer: str) -> Mapping[str, Any]:
 
 def _settings_table(sides: tuple[Side, Side]) -> Table:
     differ = settings_that_differ(sides[0].result, sides[1].result)
-    n = len(dict(_flat("", _made_by(sides[0].result)))) - len(differ)
+    ours, theirs = (set(_flat("", _made_by(side.result))) for side in sides)
     headings = (Heading("setting", "Dotted key of the scenario, a model, or the environment."),
                 *(Heading(side.name, "Its value in this run.") for side in sides))  # fmt: skip
-    rows = tuple(Row(tuple(Cell(_shortened(text)) for text in row)) for row in differ)
-    note = f"All that made the runs; about {max(n, 0)} more are the same." if rows else "All are the same."
+    rows = tuple(Row(tuple(Cell(_cut(shortened(text))) for text in row)) for row in differ)
+    note = (
+        f"Of all that made the runs; {len(ours & theirs)} more are the same." if rows else "All are the same."
+    )
     return Table("Settings that differ", note, headings, rows, n_text=3)
 
 
-def _shortened(text: str, most: int = 60) -> str:
+def _cut(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

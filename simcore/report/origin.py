@@ -43,8 +43,10 @@ def _pairs(entries: Mapping[str, Any]) -> str:
 
 
 def _inline(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return json.dumps(value)
-    text = str(value)
+    return json.dumps(value) if isinstance(value, dict | list) else shortened(str(value))
+
+
+def shortened(text: str) -> str:
+    """Return the first digits of a SHA-256, other text as it is."""
     is_hash = len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
     return text[:_SHORT] if is_hash else text
