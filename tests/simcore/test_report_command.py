@@ -1,6 +1,7 @@
 """`simcore report`: the difference of two runs, damaged and newer files, the other runs of a list."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -108,6 +109,17 @@ def test_damaged_trace_is_a_result_error_and_leaves_the_report(tmp_path: Path) -
     (directory / "report.html").write_text("earlier")
     assert isinstance(report(directory).exception, ResultError)
     assert (directory / "report.html").read_text() == "earlier"
+
+
+def test_damaged_comparison_is_named_with_what_it_lacks(tmp_path: Path) -> None:
+    make_comparison(tmp_path).save(tmp_path)
+    assert report(tmp_path).exit_code == 0
+    page = (tmp_path / "report.html").read_bytes()
+    (tmp_path / "comparison.json").write_text('{"reference": "spice"}')
+    done = report(tmp_path)
+    message = r"comparison\.json: damaged comparison: no candidate, .*; it has: reference"
+    assert re.search(message, str(done.exception))
+    assert (tmp_path / "report.html").read_bytes() == page
 
 
 def test_other_runs_of_the_list_are_reported(tmp_path: Path) -> None:
