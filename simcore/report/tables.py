@@ -145,7 +145,10 @@ def timing_table(sides: Sequence[Side]) -> Table:
 
 def event_table(sides: Sequence[Side]) -> Table:
     """Return the steps and events of each layer and what left its range, side by side."""
-    return _layer_table("Steps and events per layer", "Means per sample.", EVENT_COLUMNS, sides)
+    note = "Means per sample."
+    if not all(side.result.is_traced for side in sides):
+        note += " Single events and levels are not shown: a run keeps them only with --trace."
+    return _layer_table("Steps and events per layer", note, EVENT_COLUMNS, sides)
 
 
 def _layer_table(title: str, note: str, columns: Sequence[Column], sides: Sequence[Side]) -> Table:

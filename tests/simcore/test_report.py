@@ -152,6 +152,7 @@ def test_run_without_trace_leaves_out_the_event_charts(tmp_path: Path) -> None:
     text = text_of(write_report(make_run(tmp_path, "ideal", traced=False), tmp_path))
     assert "<h3>Energy per unit</h3>" in text
     assert "They are empty for ideal: a run keeps single events only with --trace" in text
+    assert "Single events and levels are not shown: a run keeps them only with --trace" in text
     assert "Spikes, first sample" not in text
     assert "Errors of" not in text
 
