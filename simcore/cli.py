@@ -1,4 +1,4 @@
-"""The command line: `simcore run | compare | report | circuit | surrogate | doctor`."""
+"""The command line: `simcore run | compare | report | explain | circuit | surrogate | doctor`."""
 
 import math
 import sys
@@ -14,8 +14,9 @@ import typer
 from simcore import terminal
 from simcore.assembly import backend_of
 from simcore.audit import TRACED, Audit, Goal, audit, choose_pairs
-from simcore.compare import COMPARISON, Comparison, compare, compare_scenario, load_comparison
-from simcore.errors import UserError
+from simcore.compare import Bars, Comparison, compare, compare_scenario, load_comparison
+from simcore.errors import SimcoreError, UserError
+from simcore.report_cli import explain_command, report_command
 from simcore.result import RunResult
 from simcore.run import run
 from simcore.scenario import Scenario, load_scenario
@@ -142,6 +143,9 @@ def compare_command(
         str | None,
         typer.Option(metavar="energy=2,latency=3,behaviour=4", help="Exit with 4 if an error (%) is larger."),
     ] = None,
+    waves: Annotated[
+        bool, typer.Option(help="Draw the three worst units once more on ngspice, if it is the reference.")
+    ] = True,
 ) -> None:
     """Run a scenario on two back ends, or take two stored runs, and put them side by side."""
     limits = _limits(fail_above)
@@ -161,19 +165,15 @@ def compare_command(
             comparison = compare_scenario(
                 config, reference, candidate, directory, noise_samples=n_noise, progress=show
             )
+        if waves:
+            _draw_worst(directory, show)
     _show_comparison(comparison)
-    _report(comparison, directory)
+    _report(load_comparison(directory), directory)
     _fail_above(comparison.figures, limits)
 
 
-@app.command("report")
-def report_command(
-    directories: Annotated[list[Path], typer.Argument(help="Run directories.")],
-) -> None:
-    """Write report.html again from stored results: runs or comparisons."""
-    for directory in directories:
-        is_comparison = (directory / COMPARISON).exists()
-        _report(load_comparison(directory) if is_comparison else RunResult(directory), directory)
+app.command("report")(report_command)
+app.command("explain")(explain_command)
 
 
 @app.command("doctor")
@@ -274,6 +274,16 @@ def _show_comparison(comparison: Comparison) -> None:
         f"CPU {figures['cpu_reference_s']:.1f} s against {figures['cpu_candidate_s']:.1f} s: "
         f"speed-up {figures['speedup']:.0f}x"
     )
+
+
+def _draw_worst(directory: Path, show: Bars) -> None:
+    """Draw waveforms for the report; it is written without them where ngspice cannot."""
+    from simcore.report.worst_waves import draw_worst
+
+    try:
+        draw_worst(directory, show("waveforms of the worst units"))
+    except SimcoreError as error:
+        terminal.error(f"no waveforms of the worst units: {error}", "warning")
 
 
 def _coverage(figures: Mapping[str, Any]) -> str:

@@ -36,6 +36,11 @@ def _no_bars(what: str) -> Progress:
 
 
 COMPARISON = "comparison.json"
+_NEEDED = (
+    "reference", "candidate", "n_samples", "energy_error_pct", "latency_error_pct", "behaviour_error_pct",
+    "prediction_agreement", "speedup", "reference_cached", "layers",
+)  # fmt: skip
+"""What a stored comparison must have to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,13 @@ def load_comparison(directory: Path) -> Comparison:
         figures = json.loads((directory / COMPARISON).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise ResultError(f"cannot read {directory / COMPARISON}: {error}") from error
+    known = figures if isinstance(figures, dict) else {}
+    missing = [key for key in _NEEDED if key not in known]
+    if missing:
+        raise ResultError(
+            f"{directory / COMPARISON}: damaged comparison: no {', '.join(missing)}; expected: "
+            f"{', '.join(_NEEDED)}; it has: {', '.join(known) or 'nothing'}"
+        )
     reference, candidate, aligned = (RunResult(directory / part) for part in (REFERENCE, CANDIDATE, ALIGNED))
     return Comparison(reference, candidate, aligned, figures)
 

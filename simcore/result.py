@@ -20,6 +20,7 @@ from simcore.errors import ResultError
 from simcore.floor import Span
 from simcore.ledger import LayerTotals, StepKind, TraceRows
 from simcore.ranges import worst_in_words
+from simcore.stored import opened, read_provenance
 from simcore.units import percent
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _TOTALS = (
     "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "timed", "last_event_s",
     "unit_energy_j", "unit_fired",
 )  # fmt: skip
+_TOTALS_READ = tuple(name for name in _TOTALS if name != "timed")
+"""Columns of each layer that a run must have; runs without static circuits may lack `timed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,29 +187,22 @@ class RunResult:
         self.path = directory if directory.suffix == ".h5" else directory / FILE
         if not self.path.exists():
             raise ResultError(f"no run in {directory}: {self.path} does not exist")
-        try:
-            with h5py.File(self.path) as file:
-                if file.attrs["schema"] > SCHEMA:
-                    raise ResultError(
-                        f"{self.path}: schema {file.attrs['schema']} is newer than this program's {SCHEMA}"
-                    )
-                self.provenance: dict[str, Any] = json.loads(file["provenance/json"][()])
-                results = file["results"]
-                self.samples: NDArray[np.int64] = results["sample"][:]
-                n = len(self.samples)
-                self.labels: NDArray[np.int64] = results["label"][:n]
-                self.scores: Floats = results["scores"][:n]
-                if "duration_s" not in results:
-                    raise ResultError(f"{self.path}: written by an earlier version; run again")
-                self.duration_s: Floats = results["duration_s"][:n]
-                self.layer_columns = {
-                    name: {column: data[:n] for column, data in results[f"layers/{name}"].items()}
-                    for name in self.provenance["layers"]
-                }
-                self.is_traced = WHOLE in file
-                self.has_chosen = CHOSEN in file
-        except (OSError, KeyError, json.JSONDecodeError) as error:
-            raise ResultError(f"{self.path}: damaged or unfinished run: {error}") from error
+        with opened(self.path) as file:
+            self.provenance = read_provenance(file, self.path, SCHEMA, (*_TOTALS_READ, "actions"))
+            results = file["results"]
+            self.samples: NDArray[np.int64] = results["sample"][:]
+            n = len(self.samples)
+            self.labels: NDArray[np.int64] = results["label"][:n]
+            self.scores: Floats = results["scores"][:n]
+            if "duration_s" not in results:
+                raise ResultError(f"{self.path}: written by an earlier version; run again")
+            self.duration_s: Floats = results["duration_s"][:n]
+            self.layer_columns = {
+                name: {column: data[:n] for column, data in results[f"layers/{name}"].items()}
+                for name in self.provenance["layers"]
+            }
+            self.is_traced = WHOLE in file
+            self.has_chosen = CHOSEN in file
 
     def head(self, n: int) -> "RunResult":
         """Return a view of the first n samples; all figures are then theirs."""
@@ -237,13 +233,30 @@ class RunResult:
         """Return the rows of a layer's traced units, if only chosen ones are there; raises ResultError."""
         return self._rows(layer, (WHOLE, CHOSEN), "run again with --trace or --audit")
 
+    def traced_layers(self) -> list[str]:
+        """Return the layers whose every row was kept."""
+        with opened(self.path) as file:
+            return [name for name in self.layer_columns if f"{WHOLE}/{name}" in file]
+
+    def latencies(self, layer: str) -> Floats:
+        """Return the latencies of a layer's events in time, (n,) in no order; ResultError if not traced."""
+        columns = ("lane", "fired", "merged", "latency_s")
+        lane, fired, merged, latency = self._columns(layer, (WHOLE,), "run again with --trace", columns)
+        known = fired & ~merged & ~np.isnan(latency)
+        return np.asarray(latency[known & np.isin(lane, self.samples)])
+
     def _rows(self, layer: str, groups: tuple[str, ...], remedy: str) -> TraceRows:
-        with h5py.File(self.path) as file:
+        rows = TraceRows(*self._columns(layer, groups, remedy, tuple(TraceRows.__slots__)))
+        return rows.take(np.isin(rows.lane, self.samples))
+
+    def _columns(
+        self, layer: str, groups: tuple[str, ...], remedy: str, names: tuple[str, ...]
+    ) -> list[NDArray[Any]]:
+        with opened(self.path) as file:
             found = [file[f"{group}/{layer}"] for group in groups if f"{group}/{layer}" in file]
             if not found:
                 raise ResultError(f"{self.path}: layer {layer} was not traced; {remedy}")
-            rows = TraceRows(*(found[0][name][: found[0].attrs["n"]] for name in TraceRows.__slots__))
-            return rows.take(np.isin(rows.lane, self.samples))
+            return [found[0][name][: found[0].attrs["n"]] for name in names]
 
     def spans(self) -> list[Span]:
         """Return the requests of the first sample for shared digital parts; none where it was not traced."""
@@ -255,6 +268,21 @@ class RunResult:
         import pandas as pd
 
         return pd.DataFrame([self._layer(name) for name in self.layer_columns])
+
+    def events(self, layer: str | None = None, *, every_step: bool = False) -> "pd.DataFrame":
+        """Return one row per output event, or per bank step, of one layer or all; ResultError if not traced.
+
+        Columns: `simcore explain`, chapter Events.
+        """
+        from simcore.frames import events_frame
+
+        return events_frame(self, layer, every_step=every_step)
+
+    def _repr_html_(self) -> str:
+        """Show the run in a notebook: its figures and the energy of each layer."""
+        from simcore.report.notebook import run_html
+
+        return run_html(self)
 
     def digital(self, layer: str) -> dict[str, float]:
         """Return the energy per digital component of a layer in joules, mean per sample.

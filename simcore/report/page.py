@@ -1,18 +1,18 @@
 """Writes the report: tables and charts rendered into one self-contained HTML file."""
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simcore.audit import load_audit
 from simcore.compare import Comparison
 from simcore.errors import ResultError
-from simcore.report.audit_table import audit_table
-from simcore.report.errors_table import error_table
-from simcore.report.sides import Side, sides_of
-from simcore.report.tables import digital_table, energy_table, summary_table, timing_table
+from simcore.report.boundary import boundary
+from simcore.report.origin import origin
+from simcore.report.sides import Side
+from simcore.report.subject import Subject, subject_of
+from simcore.report.topics import Part, parts
+from simcore.report.verdicts import verdicts
 from simcore.result import RunResult
 from simcore.units import number, percent, si
 
@@ -30,12 +30,15 @@ def write_report(result: RunResult | Comparison, directory: Path) -> Path:
 
     The file holds everything that it shows, Plotly included, and needs no network.
     """
-    from simcore.report.plots import charts
+    subject = subject_of(result, directory)
+    found = parts(subject)
+    return write_page(directory / FILE, TEMPLATE, _context(subject, found), _charts(found))
 
-    sides = sides_of(result)
-    audited = _audited(result, directory)
-    context = _context(result, sides) | {"audit": audit_table(audited) if audited else None}
-    return write_page(directory / FILE, TEMPLATE, context, charts(result, sides))
+
+def _charts(found: Sequence[Part]) -> "list[Chart]":
+    from simcore.report.draw_plotly import chart
+
+    return [chart(plot) for part in found for plot in part.plots]
 
 
 def write_page(path: Path, template: str, context: Mapping[str, Any], charts: "Sequence[Chart]") -> Path:
@@ -59,33 +62,32 @@ def write_page(path: Path, template: str, context: Mapping[str, Any], charts: "S
     text = environment.from_string(template).render(
         context,
         charts=charts,
+        chart_of={chart.key: chart for chart in charts},
         figures={chart.key: _script_json(chart.figure.to_json()) for chart in charts},
         plotly=get_plotlyjs(),
     )
+    partial = path.with_name(f"{path.name}.partial")
     try:
-        path.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise ResultError(f"cannot write {path}: {error}") from error
     return path
 
 
-def _context(result: RunResult | Comparison, sides: Sequence[Side]) -> dict[str, Any]:
-    tables = [energy_table(sides), timing_table(sides), digital_table(sides)]
-    figures = result.figures if isinstance(result, Comparison) else None
+def _context(subject: Subject, found: Sequence[Part]) -> dict[str, Any]:
+    sides, figures = subject.sides, subject.figures
     return {
         "title": sides[0].summary["scenario"],
         "subtitle": _subtitle(sides),
         "headline": _comparison_headline(figures) if figures else _run_headline(sides[0]),
-        "summary": summary_table(sides),
-        "errors": error_table(figures) if figures else None,
-        "tables": [table for table in tables if table is not None],
-        "origins": [_origin(side) for side in sides],
+        "verdicts": verdicts(subject),
+        "judged": subject.names[-1],
+        "boundary": boundary(sides),
+        "parts": found,
+        "origins": [origin(side) for side in sides],
     }
-
-
-def _audited(result: RunResult | Comparison, directory: Path) -> Mapping[str, Any] | None:
-    """Return the figures of a run's audit, if it was audited."""
-    return load_audit(directory) if isinstance(result, RunResult) else None
 
 
 def _subtitle(sides: Sequence[Side]) -> str:
@@ -117,39 +119,6 @@ def _comparison_headline(figures: Mapping[str, Any]) -> list[tuple[str, str, str
         (f"{number(figures['speedup'], 3)} x", "speed-up", f"CPU {cpu}{cached}"),
         (percent(100 * figures["prediction_agreement"]), "same label", f"accuracy {accuracies}"),
     ]
-
-
-def _origin(side: Side) -> dict[str, Any]:
-    """Return what made a run: the facts to show at once, and all of it as JSON."""
-    made = side.result.provenance
-    circuits = {info["circuit"]: info["spec"]["hash"] for info in made["layers"].values()}
-    facts = {
-        "command": made.get("command"),
-        "started": made.get("started"),
-        "machine": made.get("machine"),
-        "versions": _pairs({"python": made.get("python"), **made.get("versions", {})}),
-        "circuits": _pairs(circuits),
-        **{f"bank {i}": _pairs(_brief(bank)) for i, bank in enumerate(made.get("banks", []))},
-        "result": str(side.result.path),
-    }
-    return {
-        "name": f"{side.role}: {side.name}" if side.role else side.name,
-        "facts": {key: value for key, value in facts.items() if value},
-        "json": json.dumps(made, indent=2, ensure_ascii=False),
-    }
-
-
-def _brief(bank: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the long list of inputs that were out of range: it stands in the JSON."""
-    return {key: value for key, value in bank.items() if key != "out_of_range"}
-
-
-def _pairs(entries: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {_inline(value)}" for key, value in entries.items())
-
-
-def _inline(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 def _script_json(text: str) -> str:

@@ -39,16 +39,20 @@ class Place:
 
 
 def grid(
-    titles: Sequence[str], *, columns: int | None = None, row_px: int = 300
+    titles: Sequence[str], *, columns: int | None = None, row_px: int = 300, gap_px: float | None = None
 ) -> tuple[go.Figure, list[Place]]:
-    """Return an empty figure with one titled panel per entry, and the place of each."""
+    """Return an empty figure with one titled panel per entry, and the place of each.
+
+    `gap_px` is the room between two rows; without it a share of the height.
+    """
     n = len(titles)
     width = columns or (max(n, 2) if n <= _WIDTH else _WIDTH - 1)
     height = -(-n // width)
     figure = make_subplots(
         rows=height, cols=width, subplot_titles=list(titles),
         specs=[[{} if row * width + col < n else None for col in range(width)] for row in range(height)],
-        horizontal_spacing=(0.16 if width < 3 else 0.28) / width, vertical_spacing=0.26 / height,
+        horizontal_spacing=(0.16 if width < 3 else 0.28) / width,
+        vertical_spacing=(0.26 if gap_px is None else gap_px / row_px) / height,
     )  # fmt: skip
     figure.update_layout(
         template="none",

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simcore.digital import COMPONENTS
+from simcore.digital import Component
+from simcore.glossary import define
 from simcore.report.sides import Side
 from simcore.units import DASH, number, percent, si
 
@@ -22,6 +23,8 @@ class Heading:
 
     text: str
     hover: str
+    key: str = ""
+    """Key in the glossary and in files; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Cell:
     hover: str = ""
     tag: str = ""
     """Verdict word, empty for none."""
+    value: float | None = None
+    """SI value, to sort by and for files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,56 +82,49 @@ def _seconds(value: Value) -> str:
     return si(value, "s")
 
 
-def _column(
-    key: str, text: str, hover: str, style: Style = _joules, total: Any = sum, note: str = ""
-) -> Column:
-    return Column(key, Heading(text, hover), style, total, note)
+def heading(key: str, text: str | None = None) -> Heading:
+    """Return the heading of a column of the glossary, under its name or another."""
+    known = define(key)
+    return Heading(known.name if text is None else text, known.hover, key)
 
 
-_LAYER = Heading("layer", "Layer of the network, in the order of the signal path.")
-_BACKEND = Heading(
-    "back end", "What answered the analog units of this layer: spice, surrogate, annotate or ideal."
-)
+def _column(key: str, style: Style = _joules, total: Any = sum, note: str = "", text: str = "") -> Column:
+    return Column(key, heading(key, text or None), style, total, note)
+
+
+_LAYER, _BACKEND = heading("name"), heading("backend")
 ENERGY_COLUMNS = (
-    _column("n_units", "units", "Analog units of the layer: neurons, or rows of a crossbar.", number),
-    _column("energy_j", "energy", "Energy of the layer per sample: supply + input + digital."),
-    _column(
-        "energy_interval_pct",
-        "+-",
-        "Half-width of the 90 % interval of supply + input energy in one sample, where the surrogate was "
-        "calibrated on compared runs.",
-        percent,
-        None,
-    ),
-    _column("supply_j", "supply", "Energy that the analog units draw from supplies and bias sources."),
-    _column("input_j", "input", "Energy that the drivers of the inputs deliver into the analog units."),
-    _column("digital_j", "digital", "Energy of the digital components that this layer pays for."),
-    _column("active_j", "active", "Supply + input energy of driven steps in which the output fired."),
-    _column("quiet_j", "quiet", "Supply + input energy of driven steps in which nothing fired."),
-    _column("idle_j", "idle", "Supply + input energy of steps without an input (merged gaps included)."),
+    _column("n_units", number),
+    _column("energy_j"),
+    _column("share_pct", percent),
+    _column("energy_interval_pct", percent, None, text="+-"),
+    _column("supply_j"),
+    _column("input_j"),
+    _column("digital_j"),
+    _column("active_j"),
+    _column("quiet_j"),
+    _column("idle_j"),
 )
 TIMING_COLUMNS = (
-    _column("event_latency_s", "event latency",
-            "Mean time from the last driven input edge to the output event.", _seconds, None),
-    _column("latency_interval_pct", "+-",
-            "Half-width of the 90 % interval of the mean event latency in one sample.", percent, None),
-    _column("critical_path_s", "critical path",
-            "Time from the first input edge of the sample to the last output event of the layer, digital "
-            "latency included; mean over the samples. The total is the largest.", _seconds, max),
-    _column("events_active", "active", "Driven steps per sample in which the output fired.", number),
-    _column("events_quiet", "quiet", "Driven steps per sample in which nothing fired.", number),
-    _column("events_idle", "idle", "Idle steps per sample; a merged gap counts once.", number),
-    _column("events_late", "late",
-            "Output events per sample that fell into a merged idle gap, after their tail steps.", number),
-    _column("out_of_range", "out of range",
-            "Steps per sample with a value outside the range that the model was made for. Below: their share "
-            "of the layer's steps, and the input of the model that left its range most often; layers of one "
-            "circuit share a model.", number, note="outside"),
-    _column("rail_excursions", "rail excursions",
-            "Steps per sample in which a node left the rails by more than the allowed 0.1 V.", number),
-    _column("guarded", "guarded",
-            "Units per sample that left the model's range and were replayed on ngspice.", number),
-)  # fmt: skip
+    _column("event_latency_s", _seconds, None),
+    _column("latency_interval_pct", percent, None, text="+-"),
+    _column("latency_p50_s", _seconds, None, note="untimed"),
+    _column("latency_p95_s", _seconds, None),
+    _column("latency_max_s", _seconds, max),
+    _column("critical_path_s", _seconds, max),
+    _column("wait_s", _seconds),
+    _column("missed", number),
+)
+EVENT_COLUMNS = (
+    _column("events_active", number, text="active"),
+    _column("events_quiet", number, text="quiet"),
+    _column("events_idle", number, text="idle"),
+    _column("events_late", number),
+    _column("out_of_range", number),
+    _column("out_of_range_pct", percent, None, note="worst"),
+    _column("rail_excursions", number),
+    _column("guarded", number),
+)
 
 
 def energy_table(sides: Sequence[Side]) -> Table:
@@ -136,20 +134,42 @@ def energy_table(sides: Sequence[Side]) -> Table:
 
 
 def timing_table(sides: Sequence[Side]) -> Table:
-    """Return latencies and events of each layer, side by side."""
-    note = "Means per sample. Event latency is that of the analog unit alone."
-    return _layer_table("Latency and events per layer", note, TIMING_COLUMNS, sides)
+    """Return the latencies of each layer, side by side."""
+    note = "Event latency: the analog unit alone; p50, p95 and max are over the events of all samples."
+    untraced = [side.name for side in sides if not side.result.is_traced]
+    if untraced:
+        note += (
+            f" They are empty for {' and '.join(untraced)}: a run keeps single events only with --trace, "
+            "else the sum of their latencies."
+        )
+    return _layer_table("Latency per layer", note, TIMING_COLUMNS, sides)
+
+
+def event_table(sides: Sequence[Side]) -> Table:
+    """Return the steps and events of each layer and what left its range, side by side."""
+    note = "Means per sample."
+    if not all(side.result.is_traced for side in sides):
+        note += " Single events and levels are not shown: a run keeps them only with --trace."
+    return _layer_table("Steps and events per layer", note, EVENT_COLUMNS, sides)
 
 
 def _layer_table(title: str, note: str, columns: Sequence[Column], sides: Sequence[Side]) -> Table:
     rows: list[Row] = []
-    for layer in sides[0].summary["layers"]:
-        name = layer["name"]
-        group = [side.layer(name) | {"outside": side.result.outside().get(name)} for side in sides]
-        rows += _group(name, [x["backend"] for x in group], group, columns)
-    totals = [_totals(side.summary["layers"], columns) for side in sides]
+    for name in dict.fromkeys(name for side in sides for name in side.result.layer_columns):
+        group = [_layer(side, name, columns) for side in sides]
+        backends = [each["backend"] for each in group]
+        same = len(sides) > 1 and len(set(backends)) == 1
+        rows += _group(name, [side.name for side in sides] if same else backends, group, columns)
+    totals = [_totals([side.layer(name) for name in side.result.layer_columns], columns) for side in sides]
     rows += _group("total", [side.name for side in sides], totals, columns, kind="total")
     return Table(title, note, (_LAYER, _BACKEND, *(c.heading for c in columns)), tuple(rows), n_text=2)
+
+
+def _layer(side: Side, name: str, columns: Sequence[Column]) -> Mapping[str, Any]:
+    """Return the figures of a layer; undefined ones where a run does not have it."""
+    if name in side.result.layer_columns:
+        return side.layer(name)
+    return {"backend": DASH, **dict.fromkeys(column.key for column in columns)}
 
 
 def _group(
@@ -172,7 +192,8 @@ def _group(
 
 def _figure(column: Column, figures: Mapping[str, Any]) -> Cell:
     note = figures.get(column.note)
-    return Cell(column.style(figures[column.key]), (note,) if note else ())
+    value = figures[column.key]
+    return Cell(column.style(value), (note,) if note else (), value=value)
 
 
 def _change(reference: Value, candidate: Value) -> str:
@@ -195,50 +216,60 @@ def digital_table(sides: Sequence[Side]) -> Table | None:
     """Return the digital energy by component and layer; None if no layer has any."""
     layers = [layer["name"] for layer in sides[0].summary["layers"]]
     spent = [{name: side.result.digital(name) for name in layers} for side in sides]
-    used = [c for c in COMPONENTS if any(side[name].get(c) for side in spent for name in layers)]
+    table = sides[-1].result.components
+    used = [c for c in table if any(side[name].get(c) for side in spent for name in layers)]
     if not used:
         return None
-    headings = [Heading(c, f"{COMPONENTS[c].what}: {si(COMPONENTS[c].energy_j, 'J')}, "
-                           f"{si(COMPONENTS[c].latency_s, 's')} each. {COMPONENTS[c].source}")
-                for c in used]  # fmt: skip
+    headings = [Heading(c, _component(table[c])) for c in used]
     rows = []
     for name in layers:
         for i, (side, energy) in enumerate(zip(sides, spent, strict=True)):
-            cells = [Cell(_joules(energy[name].get(c)) if energy[name].get(c) else DASH) for c in used]
-            total = Cell(_joules(sum(energy[name].values())))
+            cells = [_spent(energy[name].get(c)) for c in used]
+            total = _spent(sum(energy[name].values()))
             head = (Cell("" if i else name), Cell(side.name))
             rows.append(Row((*head, *cells, total), "" if i else "first"))
     side_heading = Heading("run", "Which run the actions were counted in.")
     return Table(
         "Digital energy by component",
-        "Means per sample; number of actions times energy per action.",
-        (_LAYER, side_heading, *headings, Heading("digital", "Sum over the components.")),
+        "Means per sample; actions times energy, and what parts draw all the time.",
+        (_LAYER, side_heading, *headings, heading("digital_j")),
         tuple(rows),
         n_text=2,
     )
 
 
+def _component(component: Component) -> str:
+    each = f"{si(component.energy_j, 'J')}, {si(component.latency_s, 's')} each"
+    always = f", {si(component.static_w, 'W')} a part all the time" if component.static_w else ""
+    return f"{component.what}: {each}{always}. {component.source}"
+
+
+def _spent(energy_j: float | None) -> Cell:
+    return Cell(_joules(energy_j), value=energy_j) if energy_j else Cell(DASH)
+
+
 def summary_table(sides: Sequence[Side]) -> Table:
     """Return the figures of the whole run, one column per side."""
-    rows: list[tuple[str, str, Style]] = [
-        ("back end", "backend", str),
-        ("samples", "n_samples", number),
-        ("accuracy", "accuracy", lambda x: percent(None if x is None else 100 * x)),
-        ("energy per sample", "energy_j", _joules),
-        ("latency per sample", "latency_s", _seconds),
-        ("wall time", "wall_s", _seconds),
-        ("CPU time", "cpu_s", _seconds),
-        ("seed", "seed", str),
-    ]
+    rows: dict[str, Style] = {
+        "backend": str,
+        "n_samples": number,
+        "accuracy": lambda x: percent(None if x is None else 100 * x),
+        "energy_j": _joules,
+        "latency_s": _seconds,
+        "wall_s": _seconds,
+        "cpu_s": _seconds,
+        "seed": str,
+    }
     changing = {"energy_j", "latency_s"}
     body = []
-    for text, key, style in rows:
+    for key, style in rows.items():
         values = [side.summary[key] for side in sides]
-        cells = [Cell(text), *(Cell(style(value)) for value in values)]
+        known = define("run.energy_j" if key == "energy_j" else key)
+        cells = [Cell(known.name, hover=known.hover), *(Cell(style(value)) for value in values)]
         if len(sides) == 2:
             cells.append(Cell(_change(*values) if key in changing else ""))
         body.append(Row(tuple(cells)))
     headings = [Heading("", ""), *(Heading(side.role or "run", "") for side in sides)]
     if len(sides) == 2:
         headings.append(Heading("change", "Candidate against reference."))
-    return Table("Summary", "", tuple(headings), tuple(body))
+    return Table("The whole run", "", tuple(headings), tuple(body))

@@ -9,7 +9,7 @@ import pytest
 from simcore import RunResult, run, terminal
 from simcore.ranges import added, report, worst_in_words
 from simcore.report.sides import sides_of
-from simcore.report.tables import timing_table
+from simcore.report.tables import event_table
 from simcore.summary_tables import layer_tables
 from tests.simcore.conftest import scenario_with
 from tests.simcore.fakes import FakeBank
@@ -101,8 +101,8 @@ def test_share_and_worst_input_are_shown(tmp_path: Path, capsys: pytest.CaptureF
     terminal.show(*layer_tables([result.summary()], [result.outside()]))
     shown = capsys.readouterr().out
     assert f"of all steps  {text}  {text}" in shown
-    rows = timing_table(sides_of(result)).rows
-    assert [cell.notes for cell in rows[0].cells if cell.notes] == [(text,)]
+    rows = event_table(sides_of(result)).rows
+    assert [(cell.text, cell.notes) for cell in rows[0].cells if cell.notes] == [("100 %", ("w above 14",))]
     assert not any(cell.notes for cell in rows[-1].cells), "none below the total"
 
 
