@@ -17,6 +17,10 @@ class Quantity:
     label: str
     unit: str
     """SI unit, empty for a share."""
+    stored_unit: str
+    """Unit in which the store has it: samplers and importances lose values far below 1 in their rounding."""
+    per_si: float
+    """Stored units in an SI unit."""
     is_better_high: bool = False
     highest: float = math.inf
     """Values are 0..highest."""
@@ -25,11 +29,11 @@ class Quantity:
 QUANTITIES = {
     each.name: each
     for each in (
-        Quantity("energy", "energy per sample", "J"),
-        Quantity("latency", "latency per sample", "s"),
-        Quantity("accuracy", "accuracy", "", is_better_high=True, highest=1.0),
-        Quantity("edp", "energy-delay product", "J s"),
-        Quantity("area", "area", "m2"),
+        Quantity("energy", "energy per sample", "J", "nJ", 1e9),
+        Quantity("latency", "latency per sample", "s", "ns", 1e9),
+        Quantity("accuracy", "accuracy", "", "", 1.0, is_better_high=True, highest=1.0),
+        Quantity("edp", "energy-delay product", "J s", "nJ ns", 1e18),
+        Quantity("area", "area", "m2", "um2", 1e12),
     )
 }
 _KEYS = {"energy": "energy_j", "latency": "latency_s", "accuracy": "accuracy", "area": "area_m2"}

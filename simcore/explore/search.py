@@ -33,6 +33,7 @@ class Search:
     def __init__(self, sweep: Sweep, store: Store, pool: Pool, seen: Seen = lambda done, of: None) -> None:
         self._sweep, self._store, self._pool, self._seen = sweep, store, pool, seen
         self._space = {axis.name: axis.distribution() for axis in sweep.axes}
+        self._wanted = [objective.quantity for objective in sweep.objectives]
         self._running: dict[str, tuple[dict[str, Any], int]] = {}
         self._grid = _shuffled(sweep) if sweep.is_grid else None
         self._is_full = False
@@ -162,8 +163,8 @@ class Search:
             study.tell(number, state=TrialState.FAIL)
         else:
             for bound in self._sweep.constraints:
-                trial.set_constraint(bound.text, bound.excess(outcome.figures))
-            study.tell(number, [outcome.figures[objective.name] for objective in self._sweep.objectives])
+                trial.set_constraint(bound.text, bound.excess(outcome.figures) * bound.quantity.per_si)
+            study.tell(number, [outcome.figures[q.name] * q.per_si for q in self._wanted])
         self._store.claims.finish(point)
 
 
