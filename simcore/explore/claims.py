@@ -22,6 +22,8 @@ from simcore.explore.axes import Point
 
 LOST_S = 60.0
 """Age of the last sign of life from which on a process of another machine counts as dead."""
+NOBODY = ""
+"""Owner of what was given up."""
 _META = sa.MetaData()
 _CLAIMS = sa.Table(
     "simcore_claims", _META,
@@ -108,7 +110,13 @@ class Claims:
 
     def adopt(self, claim: Claim) -> bool:
         """Take over what a dead process held; False where another process did."""
-        return self._update(claim.point, sa.and_(_CLAIMS.c.owner == claim.owner), owner=self.owner)
+        return self._update(claim.point, _CLAIMS.c.owner == claim.owner, owner=self.owner)
+
+    def release(self) -> None:
+        """Give up what this process claimed and has not finished."""
+        mine = (_CLAIMS.c.study == self._study) & (_CLAIMS.c.owner == self.owner) & ~_CLAIMS.c.done
+        with self._engine.begin() as link:
+            link.execute(sa.update(_CLAIMS).where(mine).values(owner=NOBODY))
 
     def attach(self, point: Point, trial: int) -> None:
         """Note the number of a claimed point's trial."""
@@ -149,6 +157,8 @@ def key_of(point: Point) -> str:
 
 def _lives(owner: str, beats: Mapping[str, float]) -> bool:
     """Return whether a process works on: this machine's are looked at, others by their last sign of life."""
+    if owner == NOBODY:
+        return False
     host, pid, created, _ = owner.rsplit("/", 3)
     if host != socket.gethostname():
         return time.time() - beats.get(owner, 0.0) < LOST_S

@@ -14,15 +14,17 @@ from simcore.errors import ResultError, ScenarioError
 from simcore.explore.axes import Point, Value, points
 from simcore.explore.claims import Answer, Claim, key_of
 from simcore.explore.figures import check_given
-from simcore.explore.pool import POLL_S, Pool
+from simcore.explore.pool import Pool
 from simcore.explore.store import Store, telling
 from simcore.explore.sweep import Sweep
 from simcore.explore.trial import Outcome
 
 OUTCOME = "simcore_outcome"
 """Attribute of a trial that holds figures, costs and error."""
-TRIES = 30
+TRIES = 10
 """Points of the sampler in a row that were run before, until a free one is looked for."""
+OTHERS_S = 1.0
+"""Time between two looks at what other processes still run."""
 Seen = Callable[[int, int], None]
 """Is told how many trials are finished, and of how many."""
 
@@ -39,20 +41,31 @@ class Search:
         self._is_full = False
 
     def run(self) -> None:
-        """Work until all trials of the study are finished, those of other processes too."""
+        """Work until all trials of the study are finished, those of other processes too.
+
+        What is in flight when this ends early, by Ctrl-C or an error, is free for the next one.
+        """
         with telling(self._store.url):
-            while True:
-                self._store.claims.beat()
-                self._fill()
-                claims = self._store.claims.all().values()
-                self._seen(sum(claim.is_done for claim in claims), self._sweep.trials)
-                if self._running:
-                    for key, outcome in self._pool.finished():
-                        self._settle(*self._running.pop(key), outcome)
-                elif all(claim.is_done for claim in claims):
-                    return
-                else:
-                    time.sleep(min(1.0, POLL_S))
+            try:
+                while self._step():
+                    pass
+            finally:
+                self._store.claims.release()
+
+    def _step(self) -> bool:
+        """Start what there is room for and take in what is finished; False when nothing is left."""
+        self._store.claims.beat()
+        self._fill()
+        claims = self._store.claims.all().values()
+        self._seen(sum(claim.is_done for claim in claims), self._sweep.trials)
+        if self._running:
+            for key, outcome in self._pool.finished():
+                self._settle(*self._running.pop(key), outcome)
+        elif all(claim.is_done for claim in claims):
+            return False
+        else:
+            time.sleep(OTHERS_S)
+        return True
 
     def _fill(self) -> None:
         while len(self._running) < self._pool.n:
@@ -124,9 +137,14 @@ class Search:
         return None
 
     def _any(self) -> tuple[dict[str, Any], int] | None:
-        """Return any free point of a space that can be counted."""
+        """Return a free point that the sampler does not name: the next one of a grid, else a random one."""
         if any(axis.values() is None for axis in self._sweep.axes):
-            return None
+            sampler = self._store.sampler
+            learnt, sampler.inner = sampler.inner, optuna.samplers.RandomSampler()
+            try:
+                return self._asked()
+            finally:
+                sampler.inner = learnt
         found = (self._claimed(point) for point in _shuffled(self._sweep))
         return next(filter(None, found), None)
 

@@ -16,6 +16,8 @@ from simcore.run import run
 
 Progress = Callable[[float], None]
 FOLDER = "validated"
+TRUTH = "spice"
+"""Back end that counts as the truth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def _one(record: Record, sweep: Sweep, folder: Path, progress: Progress) -> Vali
     scenario = sweep.scenario(record.point).model_copy(update={"samples": n})
     name = f"trial-{record.number}"
     twin = run(scenario, folder / f"{name}-{scenario.backend.default}")
-    true = run(scenario.with_backend("spice"), folder / f"{name}-spice", progress=progress)
+    true = run(scenario.with_backend(TRUTH), folder / f"{name}-{TRUTH}", progress=progress)
     figures = figures_of(true.summary()), figures_of(twin.summary())
     same = float(np.mean(true.predictions == twin.predictions))
     return Validation(n, *figures, same, _corrected(record.figures, *figures))
