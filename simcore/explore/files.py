@@ -11,6 +11,7 @@ from simcore.errors import ResultError
 from simcore.explore.figures import QUANTITIES
 from simcore.explore.record import Record, best_first
 from simcore.explore.sweep import Sweep
+from simcore.scenario import Scenario
 
 BEST = "best"
 TABLE = "trials.csv"
@@ -50,20 +51,20 @@ def write_best(records: Sequence[Record], sweep: Sweep, out: Path) -> list[Path]
         _write(
             out / BEST / f"{i + 1:02d}-trial-{record.number}.toml",
             f"# Trial {record.number} of the study {sweep.name}: {_said(record)}.\n"
-            + to_toml(json.loads(sweep.scenario(record.point).model_dump_json())),
+            + to_toml(sweep.scenario(record.point)),
         )
         for i, record in enumerate(chosen)
     ]
 
 
-def to_toml(data: Mapping[str, Any]) -> str:
-    """Write a dictionary of tables as TOML; None and empty tables are left out, as defaults are."""
-    return "".join(_tables(data, ()))
+def to_toml(scenario: Scenario) -> str:
+    """Write a scenario as TOML, its defaults left out."""
+    return "".join(_tables(json.loads(scenario.model_dump_json(exclude_defaults=True)), ()))
 
 
 def _tables(data: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     plain = {key: value for key, value in data.items() if value is not None and not isinstance(value, dict)}
-    if path and plain:
+    if path and (plain or not data):
         yield f"\n[{'.'.join(map(_key, path))}]\n"
     yield from (f"{_key(key)} = {_inline(value)}\n" for key, value in plain.items())
     for key, value in data.items():
