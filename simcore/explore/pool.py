@@ -88,8 +88,8 @@ def dask_pool(workers: int, address: str | None) -> Iterator[DaskPool]:
     if address is None:
         with (
             LocalCluster(
-                n_workers=workers or n_cores(), threads_per_worker=1, processes=True, dashboard_address=None,
-                silence_logs="CRITICAL", env=SINGLE,
+                n_workers=workers or n_cores(), threads_per_worker=1, processes=True, silence_logs="CRITICAL",
+                dashboard_address="127.0.0.1:0", env=SINGLE,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):  # fmt: skip

@@ -66,7 +66,7 @@ def good(simcore: Command) -> Command:
 @pytest.mark.parametrize(
     "command",
     [
-        "", "run", "compare", "report", "doctor", "circuit", "circuit list", "circuit show", "circuit check",
+        "", "run", "compare", "explore", "report", "doctor", "circuit", "circuit list", "circuit show", "circuit check",
         "circuit record", "cache", "cache info", "cache prune", "surrogate", "surrogate train",
         "surrogate list", "surrogate evaluate", "surrogate export",
     ],
