@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from simcore.cores import n_cores
 from simcore.errors import SolverError
+from simcore.explore.interrupt import ignored
 from simcore.explore.trial import Outcome, run_trial
 
 CONNECT_S = 30
-POLL_S = 5.0
+POLL_S = 1.0
 """Longest wait for a trial before the search looks around."""
 SINGLE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -86,13 +87,12 @@ def dask_pool(workers: int, address: str | None) -> Iterator[DaskPool]:
     from distributed import Client, LocalCluster
 
     if address is None:
-        with (
-            LocalCluster(
+        with ignored():  # workers that would take a Ctrl-C for theirs
+            cluster = LocalCluster(
                 n_workers=workers or n_cores(), threads_per_worker=1, processes=True, silence_logs="CRITICAL",
                 dashboard_address="127.0.0.1:0", env=SINGLE,
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,
-        ):  # fmt: skip
+            )  # fmt: skip
+        with cluster, Client(cluster, set_as_default=False) as client:
             yield DaskPool(client, "this machine")
         return
     try:

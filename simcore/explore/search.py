@@ -4,16 +4,19 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from simcore.errors import ResultError, ScenarioError
 from simcore.explore.axes import Point, Value, points
 from simcore.explore.claims import Answer, Claim, key_of
 from simcore.explore.figures import check_given
+from simcore.explore.interrupt import deferred
 from simcore.explore.pool import Pool
 from simcore.explore.store import Store, telling
 from simcore.explore.sweep import Sweep
@@ -45,12 +48,13 @@ class Search:
 
         What is in flight when this ends early, by Ctrl-C or an error, is free for the next one.
         """
-        with telling(self._store.url):
+        with telling(self._store.url), deferred() as check:
             try:
                 while self._step():
-                    pass
+                    check()
             finally:
-                self._store.claims.release()
+                with suppress(SQLAlchemyError):  # a database that is gone; what it holds is an orphan then
+                    self._store.claims.release()
 
     def _step(self) -> bool:
         """Start what there is room for and take in what is finished; False when nothing is left."""

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,6 +120,22 @@ def test_a_killed_process_leaves_its_points_to_the_next(
     records = records_of(sweep, store)
     assert len(pool.ran) == len(records) == 8
     assert lost.point in [record.point for record in records]
+
+
+def test_ctrl_c_waits_for_what_is_being_stored(tmp_path: Path) -> None:
+    sweep, out, before = load_sweep(sweep_file(tmp_path)), tmp_path / "out", signal.getsignal(signal.SIGINT)
+
+    def stop(settings: Mapping[str, Any]) -> Outcome:
+        signal.raise_signal(signal.SIGINT)
+        return run_trial(settings)
+
+    with pytest.raises(KeyboardInterrupt):
+        studied(sweep, out, Spot(answer=stop))
+    assert signal.getsignal(signal.SIGINT) is before
+    pool = Spot()
+    found = studied(sweep, out, pool)
+    assert len(pool.ran) == 5  # the one that was interrupted had been stored
+    assert len(found.records) == 6
 
 
 def test_two_processes_on_one_store_share_one_study(tmp_path: Path) -> None:
