@@ -155,7 +155,7 @@ def _add_validated(figure: go.Figure, place: Place, records: Sequence[Record], a
         add(figure, place, go.Scatter(
             x=xs[1::3], y=ys[1::3], mode="markers", name="ngspice", legendgroup="ngspice",
             showlegend=place == Place(1, 1), text=[_hover(record) for record in known],
-            marker={"color": _TRUE, "symbol": "diamond", "size": 10, "line": {"color": "#fff", "width": 0.5}},
+            marker={"color": _TRUE, "symbol": "diamond-open", "size": 13, "line": {"width": 2}},
             hovertemplate="ngspice, %{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
         ))  # fmt: skip
 
