@@ -1,4 +1,4 @@
-"""The command line: `simcore run | compare | report | explain | circuit | surrogate | doctor`."""
+"""The command line: `simcore run | compare | explore | report | explain | circuit | surrogate | doctor`."""
 
 import math
 import sys
@@ -174,6 +174,46 @@ def compare_command(
 
 app.command("report")(report_command)
 app.command("explain")(explain_command)
+
+
+@app.command("explore")
+def explore_command(
+    sweep: Annotated[Path, typer.Argument(help="Sweep file (TOML), see scenarios/explore/.")],
+    trials: Annotated[
+        int | None, typer.Option(help="Trials of the study; overrides the sweep.", min=1)
+    ] = None,
+    samples: SamplesOption = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that run trials on this machine; 0: all cores.", min=0)
+    ] = 0,
+    cluster: Annotated[
+        str | None, typer.Option(help="Dask scheduler that runs the trials instead: tcp://HOST:8786.")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Database that several machines share [study.db in the results]."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Refuse to start a new study; one that is there always goes on.")
+    ] = False,
+    validate: Annotated[
+        int, typer.Option(metavar="K", help="Run the K best trials on ngspice too.", min=0)
+    ] = 0,
+    out: OutOption = None,
+) -> None:
+    """Search the knobs of a scenario, by a grid or by Optuna, for the best energy, latency, accuracy."""
+    try:
+        from simcore.explore import explore, load_sweep
+        from simcore.explore.command import show_exploration
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'simcore-ams[explore]'") from error
+    with _naming(sweep), progress_bar() as show:
+        config = load_sweep(sweep, trials=trials, samples=samples, store=store)
+        found = explore(
+            config, out or Path("runs") / f"{config.name}-explore", workers=workers, cluster=cluster,
+            resume=resume, validate_best=validate, show=show,
+        )  # fmt: skip
+    show_exploration(found, config)
 
 
 @app.command("doctor")

@@ -17,7 +17,7 @@ _PACKAGES = {
     "simpy": "", "numpy": "", "onnxruntime": "", "h5py": "", "scikit-learn": "", "plotly": "",
     "PySpice": "spice", "lightgbm": "train", "skl2onnx": "train", "onnxmltools": "train", "torch": "torch",
     "catboost": "catboost",
-    "distributed": "cluster", "pyvcd": "waves",
+    "distributed": "cluster", "optuna": "explore", "pyvcd": "waves",
 }  # fmt: skip
 
 

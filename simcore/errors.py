@@ -3,6 +3,7 @@
 SimcoreError
 ├── UserError            exit code 2: something that the user wrote or named is wrong
 │   ├── ScenarioError    a scenario file or `--set` option
+│   ├── SweepError       a sweep file of `simcore explore`
 │   ├── CircuitError     a circuit folder: manifest, netlist, device models
 │   ├── BundleError      a surrogate bundle
 │   ├── WeightsError     a weight file
@@ -42,6 +43,10 @@ class UserError(SimcoreError):
 
 class ScenarioError(UserError):
     """A scenario file or a `--set` option is wrong."""
+
+
+class SweepError(UserError):
+    """A sweep file is wrong."""
 
 
 class CircuitError(UserError):

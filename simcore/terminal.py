@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import typer
 from pydantic import ValidationError
@@ -74,17 +74,23 @@ class Warnings(logging.Handler):
         error(record.getMessage(), "warning")
 
 
+class Tell(Protocol):
+    """Callback of a bar: the share done, 0..1, and what the bar is called from now on."""
+
+    def __call__(self, done: float, what: str | None = None, /) -> None: ...
+
+
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str], Callable[[float], None]]]:
-    """Yield a function that opens a bar: `show(what)` returns a callback for the share done, 0..1."""
+def progress_bar() -> Iterator[Callable[[str], Tell]]:
+    """Yield a function that opens a bar: `show(what)` returns its callback."""
     with Progress(
         TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=stderr,
     ) as bars:  # fmt: skip
 
-        def show(what: str) -> Callable[[float], None]:
+        def show(what: str) -> Tell:
             task = bars.add_task(what, total=1.0)
-            return lambda done: bars.update(task, completed=done)
+            return lambda done, what=None, /: bars.update(task, completed=done, description=what)
 
         yield show
 

@@ -36,8 +36,8 @@ def timeline(subject: Subject) -> Plot | None:
     height = Axis(low=-len(rows) + 0.4, high=0.6, ticks=ticks)
     sample = f"Sample {side.result.samples[0]} of {side.name}"
     note = (
-        f"{sample}: periods in which a layer was driven, and the shared digital parts of its stage, one request "
-        "per delivery. timeline.json has all of them for a trace viewer."
+        f"{sample}: periods in which a layer was driven, and the shared digital parts of its stage, one "
+        "request per delivery. timeline.json has all of them for a trace viewer."
     )
     panel = Panel("", Axis(f"time ({scale.unit})"), height, tuple(marks))
     height_px = 60 + 26 * len(rows)

@@ -67,9 +67,9 @@ def good(simcore: Command) -> Command:
 @pytest.mark.parametrize(
     "command",
     [
-        "", "run", "compare", "report", "doctor", "circuit", "circuit list", "circuit show", "circuit check",
-        "circuit record", "cache", "cache info", "cache prune", "surrogate", "surrogate train",
-        "surrogate list", "surrogate evaluate", "surrogate export",
+        "", "run", "compare", "explore", "report", "doctor", "circuit", "circuit list",
+        "circuit show", "circuit check", "circuit record", "cache", "cache info", "cache prune", "surrogate",
+        "surrogate train", "surrogate list", "surrogate evaluate", "surrogate export",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(good: Command, command: str) -> None:
