@@ -45,7 +45,9 @@ def test_the_page_is_one_file_with_all_there_is(tmp_path: Path) -> None:
     page = write_explore_page(records(), sweep, SHARES, tmp_path / "out", "sqlite:///x.db")
     text = page.read_text(encoding="utf-8")
     assert text.count("plotly.js v") == 1
-    own = text.replace(text[text.index("<script>/*") : text.index("const figures")], "")
+    own = text.replace(
+        text[text.index('<script type="text/plain" id="plotly">') : text.index("const figures")], ""
+    )
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[\"']?(?:https?:)?//", own)
     for words in (
         "Pareto front", "Knobs and figures", "Importance of each knob", "The best on ngspice", "Trials",

@@ -126,9 +126,9 @@ def _range(graph: str, side: str, value: Any) -> Change:
     return lambda data: data["ranges"][graph].update({side: value})
 
 
-WIDTH = 11
+WIDTH = 9
 SEALED: dict[str, tuple[Change, str]] = {
-    "no range": (lambda data: data["ranges"].pop("idle"), "ranges of 'idle', expected low to high of 11"),
+    "no range": (lambda data: data["ranges"].pop("idle"), "ranges of 'idle', expected low to high of 9"),
     "short range": (_range("driven", "low", [0.0]), "ranges of 'driven', expected low to high"),
     "turned range": (_range("driven", "low", [1e20] * WIDTH), "ranges of 'driven', expected low to high"),
     "vast range": (_range("idle", "high", [1e38] * WIDTH), r"ranges of 'idle' beyond 1e\+30"),

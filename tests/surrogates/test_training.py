@@ -205,7 +205,11 @@ def test_the_student_is_trained_after_its_teacher(recordings: Recordings, tmp_pa
     student = by_name["distilled"]["closed_loop"]["test"]
     assert student["event"] < 0.15
     assert student["energy_total"] < 0.05
-    assert {part["hidden"][0] for name, part in found[0].info.model.items() if name != "reset"} < {96, 160}
+    assert {part["hidden"][0] for name, part in found[0].info.model.items() if name != "reset"} < {
+        48,
+        112,
+        160,
+    }
 
 
 def test_bundle_tells_its_split_and_hold_out_figures(trained: Bundles) -> None:

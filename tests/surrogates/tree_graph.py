@@ -9,7 +9,7 @@ HEADS = {"supply_j": 7, "input_j": 8, "latency_s": 9}
 
 
 def tree_graph(width: int, n_trees: int = 6, depth: int = 3) -> bytes:
-    """Return the ONNX file: inputs (k, width); one output and five states."""
+    """Return the ONNX file: inputs (k, width); one output and three states."""
     builder = GraphBuilder("driven")
     rng = np.random.default_rng(0)
     inner, all_nodes = 2**depth - 1, 2 ** (depth + 1) - 1
@@ -34,6 +34,6 @@ def tree_graph(width: int, n_trees: int = 6, depth: int = 3) -> bytes:
     heads |= {name: (builder.column(values, column), None) for name, column in HEADS.items()}
     levels = {
         "outputs": (builder.columns(values, slice(1, 2)), 1),
-        "state": (builder.columns(values, slice(2, 7)), 5),
+        "state": (builder.columns(values, slice(2, 5)), 3),
     }
     return builder.finish({"x": width, EVENT_BIAS: 1}, heads | levels, {})
