@@ -73,7 +73,7 @@ def _other_json(file: h5py.File) -> None:
         (_no_schema, r"no attribute 'schema'; the file has: provenance, results, trace"),
         (
             _no_samples,
-            r"/results has no 'sample'; expected: sample, label, .*; it has: duration_s, label, layers, scores",
+            r"/results has no 'sample'; expected: sample, label, .*; it has: duration_s, label, layers",
         ),
         (_no_layer, r"/results/layers has no 'hidden'; expected: input, .*; it has: input, output, tile"),
         (_no_column, r"/results/layers/hidden has no 'supply_j'; expected: supply_j, .*; it has: actions, "),
