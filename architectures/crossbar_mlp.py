@@ -99,7 +99,7 @@ class CrossbarMlp:
                 stage=stages[i],
                 sources=names[i - 1 : i] if i else (),
                 delay_periods=options.delay_periods if i else 1,
-                parts=readers[i].parts | {"dac": self._tiles[i].n_inputs},
+                parts=_parts(readers[i], self._tiles[i].n_inputs),
             )
             for i in range(last + 1)
         )
@@ -182,16 +182,21 @@ def drive(
     """Deliver `activity` (n_lanes, n_inputs) in 0..1 as DAC levels to all units of a layer."""
     n_lanes = len(activity)
     levels_v = tiles.levels(dac(activity, options.bits, options.full_scale_v))
-    stored = actions.get((layer, "register"), np.zeros(n_lanes)) + tiles.n_inputs
     return Delivery(
         units=all_units(n_lanes, tiles.n_units),
         inputs=levels_v.reshape(n_lanes * tiles.n_units, tiles.rows),
         actions=actions
         | {
             (layer, "dac"): np.full(n_lanes, float(tiles.n_inputs)),
-            (layer, "register"): stored,
+            (layer, "register"): np.full(n_lanes, float(tiles.n_inputs)),
         },
     )
+
+
+def _parts(reader: Converters, n_inputs: int) -> dict[str, int]:
+    """Return the converters of a layer, and the registers on both sides of it."""
+    parts = reader.parts
+    return parts | {"dac": n_inputs, "register": parts["register"] + n_inputs}
 
 
 def nothing(n_in: int) -> Delivery:

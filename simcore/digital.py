@@ -12,6 +12,13 @@ from simcore.errors import ScenarioError
 from simcore.manifest import explain
 from simcore.spec import Record
 
+MOST_BITS = 24
+
+
+def _number(value: Any) -> float:
+    """Return a positive number; 0 for what is none, which the fields' own checks refuse."""
+    return value if isinstance(value, (int, float)) and value > 0 else 0.0
+
 
 class Component(Record):
     """One digital component."""
@@ -24,7 +31,7 @@ class Component(Record):
     """Time that the action adds to a path in series, and that it takes of a shared part."""
     static_w: float = Field(default=0.0, ge=0)
     """Power of one part that is there for as long as a sample takes: clock and leakage."""
-    bits: int | None = Field(default=None, ge=1, le=24)
+    bits: int | None = Field(default=None, ge=1, le=MOST_BITS)
     """Converters: resolution."""
     fom_j: float | None = Field(default=None, gt=0)
     """Converters: Walden's figure of merit in joules per conversion step; energy = fom_j x 2^bits."""
@@ -40,10 +47,11 @@ class Component(Record):
         if not isinstance(data, dict):
             return data
         found = dict(data)
-        if "energy_j" not in found and {"fom_j", "bits"} <= found.keys():
-            found["energy_j"] = found["fom_j"] * 2 ** found["bits"]
-        if "latency_s" not in found and "rate_hz" in found:
-            found["latency_s"] = 1.0 / found["rate_hz"]
+        fom_j, bits, rate_hz = (_number(found.get(key)) for key in ("fom_j", "bits", "rate_hz"))
+        if "energy_j" not in found and fom_j and bits and bits <= MOST_BITS:
+            found["energy_j"] = fom_j * 2**bits
+        if "latency_s" not in found and rate_hz:
+            found["latency_s"] = 1.0 / rate_hz
         return found
 
 
@@ -94,10 +102,13 @@ def components_of(config: DigitalConfig, base: str, bits: int | None = None) -> 
         for name, entry in table.items():
             if name not in merged:
                 raise ScenarioError(f"{source}: no component '{name}', known: {', '.join(COMPONENTS)}")
+            for given, follows in (("fom_j", "energy_j"), ("bits", "energy_j"), ("rate_hz", "latency_s")):
+                if given in entry:
+                    merged[name].pop(follows, None)
             merged[name] |= entry
             where[name] = source
     for name, entry in merged.items():
-        if bits is not None and "bits" in entry and "bits" not in config.entries.get(name, {}):
+        if bits is not None and "bits" in entry and not any("bits" in t.get(name, {}) for _, t in tables[1:]):
             entry["bits"] = bits
     return {name: _component(where[name], name, entry) for name, entry in merged.items()}
 

@@ -178,6 +178,8 @@ class Engine:
         size = seat.n_units
         if isinstance(seat.bank, BatchOpenLoop):
             n_rows = size + (2 + seat.bank.spec.tail_periods) * len(events.unit)
+            if not self._merge_idle:
+                n_rows = size * len(deliveries)
             size = max(1, size * ROWS // max(n_rows, ROWS))
         counts: list[Counts] = []
         for first in range(0, seat.n_units, size):

@@ -1,9 +1,9 @@
 """The floor: when shared digital parts have taken in what a layer did, and how long requests waited for them.
 
 A delivery passes the components of its stage one behind the other. At a component with shared parts each part
-gets one request per delivery, for all its turns; it serves requests in their order, and the next component
-begins when the last part is done. Times of all lanes are computed at once; a test holds them to a SimPy model
-that takes turn by turn.
+gets one request per delivery, for all its turns; it serves them in the order of deliveries, and the next
+component begins when the last part is done. Times of all lanes are computed at once; a test holds them to a
+SimPy model that takes turn by turn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -124,7 +124,6 @@ class Desk:
     """Takes deliveries and observations to the floor, with the times at which their sources are there."""
 
     def __init__(self, network: Network, floor: Floor, period_s: float, n_lanes: int) -> None:
-        self._layers = {layer.name: layer for layer in network.layers}
         self._floor, self._period_s, self._n_lanes = floor, period_s, n_lanes
         self._readout = network.readout
 
@@ -133,7 +132,7 @@ class Desk:
         if not sources or not len(delivery.units):
             return
         active = np.bincount(delivery.units // layer.n_units, minlength=self._n_lanes) > 0
-        start_s = (step - layer.delay_periods) * self._period_s
+        start_s = max(0, step - layer.delay_periods) * self._period_s
         ready_s = start_s + np.max([source.ready_s for source in sources], axis=0)
         due_s = step * self._period_s
         self._floor.take_in(layer.name, layer.stage.path, delivery.work, ready_s, due_s, active)

@@ -37,7 +37,7 @@ LEVEL = 0.9
 WHOLE, CHOSEN = "trace", "chosen_trace"
 """Groups of the rows of all units, and of units that were chosen before the run."""
 TIMELINE = "timeline"
-"""Requests of the first sample for shared digital parts, JSON."""
+"""Requests of the first sample for shared digital parts, JSON as bytes."""
 COUNTERS = ("out_of_range", "rail_excursions", "guarded")
 _TOTALS = (
     "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "timed", "last_event_s",
@@ -160,8 +160,9 @@ class ResultWriter:
                 values = getattr(rows, column)
                 _append(group, column, batch.samples[values] if column == "lane" else values)
             group.attrs["n"] = len(group["lane"])
-        if batch.spans and TIMELINE not in self._file:
-            self._file[TIMELINE] = json.dumps([astuple(span) for span in batch.spans])
+        if batch.is_whole and batch.trace and TIMELINE not in self._file:
+            text = json.dumps([astuple(span) for span in batch.spans])
+            self._file[TIMELINE] = np.frombuffer(text.encode(), np.uint8)
         _append(results, "sample", batch.samples)
         self._file.flush()
         if not self._has_appended:
@@ -261,7 +262,8 @@ class RunResult:
     def spans(self) -> list[Span]:
         """Return the requests of the first sample for shared digital parts; none where it was not traced."""
         with h5py.File(self.path) as file:
-            return [Span(*each) for each in json.loads(file[TIMELINE][()])] if TIMELINE in file else []
+            text = file[TIMELINE][:].tobytes() if TIMELINE in file else b"[]"
+        return [Span(*each) for each in json.loads(text)]
 
     def layers(self) -> "pd.DataFrame":
         """Return one row per layer: means per sample, the columns of `layers.csv`."""

@@ -31,7 +31,7 @@ ROWS = 8_000_000
 """Steps of units per engine run at most, if all were driven in each period: it bounds the memory."""
 SUMMARY = "summary.json"
 """Written when a run is finished."""
-SAME = ("settings", "inputs_sha256", "versions")
+SAME = ("settings", "inputs_sha256", "versions", "components")
 """What must agree for a run to go on where it was stopped."""
 MANY = 256
 """Samples from which on worker processes are worth their start."""

@@ -138,7 +138,10 @@ def _run_batch(
     totals = ledger.totals()
     behind = taken_in(network, floor, {name: each.last_event_s for name, each in totals.items()})
     ends_s = np.array([network.n_steps * seconds(period_ps) * np.ones(n_lanes)])
-    done_s = np.array([np.nan_to_num(each["taken_in_s"]) for each in behind.values()])
+    done_s = np.array(
+        [np.nan_to_num(each["taken_in_s"]) for each in behind.values()]
+        + [each.done_s for each in floor.totals().values()]
+    )
     return BatchResult(
         samples=batch.samples,
         labels=batch.labels,

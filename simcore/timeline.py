@@ -52,9 +52,10 @@ def _events(result: RunResult) -> Iterator[dict[str, Any]]:
 
 def _periods(rows: TraceRows, sample: int, period_s: float, process: int) -> Iterator[dict[str, Any]]:
     """Yield one bar per period in which units were driven, with how many, and how many fired."""
-    mine = (rows.lane == sample) & ~rows.idle
-    driven = np.bincount(rows.step[mine], minlength=1)
-    fired = np.bincount(rows.step[mine & rows.fired], minlength=len(driven))
+    mine = rows.lane == sample
+    n = int(rows.step[mine].max(initial=0)) + 1
+    driven = np.bincount(rows.step[mine & ~rows.idle], minlength=n)
+    fired = np.bincount(rows.step[mine & rows.fired & ~rows.merged], minlength=n)
     for step in np.flatnonzero(driven).tolist():
         counts = {"driven": int(driven[step]), "events": int(fired[step])}
         yield _bar("driven", step * period_s, period_s, process, 0, counts)

@@ -22,7 +22,7 @@ from surrogates.trunk import Trainer
 DRIVEN, IDLE = (112, 112), (48, 48)
 """Hidden layers. What an idle unit does is simpler, and most steps are idle."""
 PASSES = 2
-"""Epochs for each of the trunk's: they cost little, and a small network gains from more of them."""
+"""Epochs for each one that is asked for: they cost little, and a small network gains from more of them."""
 UNSURE = 2
 """Candidates for each step that is kept because the trunk is unsure of it."""
 BATCH = 512

@@ -149,9 +149,9 @@ def test_digital_totals_by_hand(tmp_path: Path) -> None:
 
     static_j = table["register"].static_w * duration_s
     fc1 = joules(dac=4, adc=6, adder=3, register=4 + 6)
-    fc1["register"] += 6 * static_j
+    fc1["register"] += (4 + 6) * static_j
     fc2 = joules(sigmoid=3, dac=3, adc=2, register=3 + 2)
-    fc2["register"] += 2 * static_j
+    fc2["register"] += (3 + 2) * static_j
     assert result.digital("fc1") == pytest.approx(fc1, rel=1e-12)
     assert result.digital("fc2") == pytest.approx(fc2, rel=1e-12)
     layers = result.summary()["layers"]

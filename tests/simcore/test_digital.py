@@ -43,6 +43,8 @@ def test_a_file_and_single_entries_override_the_table(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[abacus]\nenergy_j = 1.0\n", r"mine.toml: no component 'abacus', known: adc, "),
+        ("[adc]\nrate_hz = 0\n", r"mine.toml: adc.rate_hz: .*greater than 0, got 0"),
+        ("[adc]\nbits = 'ten'\n", r"mine.toml: adc.bits: "),
         ("[adder]\nenergy_j = -1.0\n", r"mine.toml: adder.energy_j: .*greater than or equal to 0, got -1"),
         ("adder = 3\n", r"mine.toml: 'adder' is a value, expected a table"),
         ("[adder\n", r"mine.toml: not valid TOML"),
