@@ -43,13 +43,14 @@ class Record:
 def records_of(sweep: Sweep, store: Store) -> list[Record]:
     """Return the finished trials of a study by number, points that were named twice once."""
     with telling(store.url):
-        trials = store.study.get_trials(deepcopy=False)
+        # Claims first: another process may add a trial in between, but not take one back.
         claims = store.claims.all().values()
+        trials = store.study.get_trials(deepcopy=False)
         validated = store.attributes(VALIDATED)
     found = [
         _record(trials[claim.trial], sweep, validated.get(claim.trial, {}))
         for claim in claims
-        if claim.trial is not None and trials[claim.trial].state.is_finished()
+        if claim.trial is not None and claim.trial < len(trials) and trials[claim.trial].state.is_finished()
     ]
     return _ranked(sorted(found, key=lambda record: record.number), sweep.objectives)
 

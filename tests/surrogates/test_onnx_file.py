@@ -354,7 +354,7 @@ def test_unsound_trees_are_refused(name: str) -> None:
 
 
 def test_sound_trees_are_accepted() -> None:
-    assert check_onnx(_trees(), "file").outputs["state"] == (None, 5)
+    assert check_onnx(_trees(), "file").outputs["state"] == (None, 3)
 
 
 def test_a_chain_of_branches_is_refused() -> None:
