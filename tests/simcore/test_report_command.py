@@ -70,7 +70,7 @@ def _other_json(file: h5py.File) -> None:
     ("spoil", "message"),
     [
         (_newer, r"result\.h5: schema 99 is newer than this program's 1 \(known: 1 to 1\)"),
-        (_no_schema, r"no attribute 'schema'; the file has: provenance, results, trace"),
+        (_no_schema, r"no attribute 'schema'; the file has: provenance, results, timeline, trace"),
         (
             _no_samples,
             r"/results has no 'sample'; expected: sample, label, .*; it has: duration_s, label, layers",
