@@ -171,10 +171,8 @@ class Engine:
         (seat,) = (seat for seat in self._seats if seat.layers[0].name == layer)
         for delivery in deliveries:
             self._ledger.digital(delivery.actions)
-        events, shown = (
-            seat.events(deliveries),
-            Shown(len(deliveries), self._n_lanes, seat.outputs),
-        )
+        events = seat.events(deliveries)
+        shown = Shown(len(deliveries), self._n_lanes, seat.outputs)
         size = seat.n_units
         if isinstance(seat.bank, BatchOpenLoop):
             n_rows = size + (2 + seat.bank.spec.tail_periods) * len(events.unit)

@@ -1,10 +1,8 @@
-"""RunResult: what a run leaves behind, one HDF5 file that grows batch by batch."""
+"""RunResult: what a run leaves behind, read from its HDF5 file; `result_writer` writes it."""
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.bank import Floats
-from simcore.digital import COMPONENTS, Component
-from simcore.disk_room import give_back, reserve
+from simcore.digital import Component
 from simcore.errors import ResultError
 from simcore.floor import Span
-from simcore.ledger import LayerTotals, StepKind, TraceRows
+from simcore.ledger import StepKind, TraceRows
 from simcore.ranges import worst_in_words
 from simcore.stored import opened, read_provenance
 from simcore.units import percent
@@ -28,10 +25,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 FILE = "result.h5"
-CHUNK = 65536
-"""Values of a column that are stored together, at most."""
-RECORD_BYTES = 4096
-"""Room for HDF5's own records of a column; 2.8 kB were seen."""
 LEVEL = 0.9
 """Level of the prediction intervals that are shown."""
 WHOLE, CHOSEN = "trace", "chosen_trace"
@@ -39,145 +32,13 @@ WHOLE, CHOSEN = "trace", "chosen_trace"
 TIMELINE = "timeline"
 """Requests of the first sample for shared digital parts, JSON as bytes."""
 COUNTERS = ("out_of_range", "rail_excursions", "guarded")
-_TOTALS = (
+TOTALS = (
     "supply_j", "input_j", "steps", "fired", "late", "latency_sum_s", "timed", "last_event_s",
     "unit_energy_j", "unit_fired",
 )  # fmt: skip
-_TOTALS_READ = tuple(name for name in _TOTALS if name != "timed")
+"""Columns of a layer that the ledger adds up."""
+_TOTALS_READ = tuple(name for name in TOTALS if name != "timed")
 """Columns of each layer that a run must have; runs without static circuits may lack `timed`."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What one engine run gives."""
-
-    samples: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    scores: Floats
-    """(n_lanes, n_classes)"""
-    layers: Mapping[str, LayerTotals]
-    behind: Mapping[str, Mapping[str, NDArray[Any]]]
-    """layer -> what the digital logic behind it did: `taken_in_s`, `wait_s`, `missed`, (n_lanes,) each"""
-    duration_s: Floats
-    """(n_lanes,) from the first input edge until everything is done, what static power counts for"""
-    counters: Mapping[str, Mapping[str, NDArray[np.int64]]]
-    """layer -> counter -> (n_lanes,)"""
-    trace: Mapping[str, TraceRows]
-    spans: tuple[Span, ...] = ()
-    """Requests of the first sample for shared digital parts."""
-    is_whole: bool = True
-    """Whether the trace holds all units, or only chosen ones."""
-
-
-class ResultWriter:
-    """Appends batches to a result file; a batch counts once its samples are listed, which comes last.
-
-    An earlier result in the directory stays until the first batch is finished.
-    """
-
-    def __init__(self, directory: Path, provenance: Mapping[str, Any], n_kept: int = 0) -> None:
-        """`n_kept`: go on with the run in the directory, behind so many of its samples."""
-        self.path = directory / FILE
-        self._partial = directory / f"{FILE}.partial"
-        self._is_new, self._has_appended = not n_kept, False
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._partial.unlink(missing_ok=True)
-            self._file = h5py.File(self._partial, "w") if self._is_new else h5py.File(self.path, "r+")
-        except OSError as error:
-            raise ResultError(f"cannot write {self.path}: {error}") from error
-        try:
-            if self._is_new:
-                self._file.attrs["schema"] = SCHEMA
-                self.describe(provenance)
-            else:
-                with self._telling():
-                    _cut(self._file, n_kept)
-        except ResultError:
-            self.close()
-            raise
-
-    def describe(self, provenance: Mapping[str, Any]) -> None:
-        """Store what made the run; called again when more is known."""
-        text = json.dumps(dict(provenance))
-        with self._telling():
-            reserve(self._file, len(text))
-            group = self._file.require_group("provenance")
-            if "json" in group:
-                del group["json"]
-            group["json"] = text
-            self._file.flush()
-
-    def append(self, batch: BatchResult) -> None:
-        """Add the samples of one batch and flush.
-
-        Raises ResultError where the disk takes no more; all batches before are kept.
-        """
-        with self._telling():
-            reserve(self._file, self._room(batch))
-            self._append(batch)
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RuntimeError) as error:
-            raise ResultError(f"cannot write {self.path}: {error}") from error
-
-    def _room(self, batch: BatchResult) -> int:
-        """Return the bytes that a batch takes at most: uncompressed, and each column moves its last chunk."""
-        columns = [batch.samples, batch.labels, batch.scores]
-        columns += [getattr(totals, name) for totals in batch.layers.values() for name in _TOTALS]
-        columns += [getattr(rows, name) for rows in batch.trace.values() for name in TraceRows.__slots__]
-        stored: list[int] = []
-
-        def add(_: str, item: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(item, h5py.Dataset) and item.chunks:
-                stored.append(int(np.prod(item.chunks)) * item.dtype.itemsize)
-
-        self._file.visititems(add)
-        new = [min(values.nbytes, CHUNK * values.itemsize) for values in columns]
-        return sum(values.nbytes + RECORD_BYTES for values in columns) + 2 * max(sum(stored), sum(new))
-
-    def _append(self, batch: BatchResult) -> None:
-        results = self._file.require_group("results")
-        _append(results, "label", batch.labels)
-        _append(results, "scores", batch.scores)
-        _append(results, "duration_s", batch.duration_s)
-        for name, totals in batch.layers.items():
-            layer = results.require_group(f"layers/{name}")
-            for column in _TOTALS:
-                _append(layer, column, getattr(totals, column))
-            zeros = np.zeros(len(batch.samples))
-            _append(layer, "actions", np.stack([totals.digital.get(c, zeros) for c in COMPONENTS], axis=1))
-            for column, values in batch.behind[name].items():
-                _append(layer, column, values)
-            for counter in COUNTERS:
-                _append(layer, counter, batch.counters[name].get(counter, zeros.astype(np.int64)))
-        for name, rows in batch.trace.items():
-            group = self._file.require_group(f"{WHOLE if batch.is_whole else CHOSEN}/{name}")
-            for column in TraceRows.__slots__:
-                values = getattr(rows, column)
-                _append(group, column, batch.samples[values] if column == "lane" else values)
-            group.attrs["n"] = len(group["lane"])
-        if batch.is_whole and batch.trace and TIMELINE not in self._file:
-            text = json.dumps([astuple(span) for span in batch.spans])
-            self._file[TIMELINE] = np.frombuffer(text.encode(), np.uint8)
-        _append(results, "sample", batch.samples)
-        self._file.flush()
-        if not self._has_appended:
-            self._has_appended = True
-            for stale in ("summary.json", "layers.csv", "report.html", "audit.json", "timeline.json"):
-                (self.path.parent / stale).unlink(missing_ok=True)
-            if self._is_new:
-                self._partial.replace(self.path)
-
-    def close(self) -> None:
-        """Close the file; without a finished batch nothing is left of it."""
-        if self._file:
-            give_back(self._file)
-            self._file.close()
-        self._partial.unlink(missing_ok=True)
 
 
 class RunResult:
@@ -382,34 +243,3 @@ def half_width_pct(layer: Mapping[str, Any], quantity: str, level: float = LEVEL
         if each["quantity"] == quantity and each["level"] == level
     ]
     return widths[0] if widths else None
-
-
-def _cut(file: h5py.File, n: int) -> None:
-    """Drop what belongs to no finished sample: a kill may have left rows behind the first n samples."""
-
-    def cut(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            item.resize(n, axis=0)
-
-    file["results"].visititems(cut)
-    kept = file["results/sample"][:]
-    for group in file[WHOLE].values() if WHOLE in file else ():
-        if "lane" not in group:
-            continue
-        rows = int(np.count_nonzero(np.isin(group["lane"][:], kept)))
-        for column in group.values():
-            column.resize(rows, axis=0)
-        group.attrs["n"] = rows
-
-
-def _append(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
-    if name not in group:
-        chunk = (max(1, min(len(values), CHUNK // max(1, int(np.prod(values.shape[1:]))))), *values.shape[1:])
-        group.create_dataset(
-            name, data=values, maxshape=(None, *values.shape[1:]), chunks=chunk, compression="lzf"
-        )  # fmt: skip
-        return
-    data = group[name]
-    start = data.shape[0]
-    data.resize(start + len(values), axis=0)
-    data[start:] = values

@@ -17,7 +17,8 @@ from simcore import ranges
 from simcore.assembly import Assembly, assemble
 from simcore.errors import ResultError, SimcoreError
 from simcore.progress import scaled
-from simcore.result import ResultWriter, RunResult
+from simcore.result import RunResult
+from simcore.result_writer import ResultWriter
 from simcore.scenario import Scenario
 from simcore.shard import Chosen, Progress, Rewire, Shard, rows_per_sample, run_shard
 from simcore.timeline import write_timeline

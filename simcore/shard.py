@@ -21,7 +21,7 @@ from simcore.errors import ScenarioError
 from simcore.floor import Desk, Floor, taken_in
 from simcore.guard import GuardedBank
 from simcore.ledger import Ledger, Masks
-from simcore.result import BatchResult
+from simcore.result_writer import BatchResult
 from simcore.scenario import Scenario
 from simcore.schedule import has_feedback, in_order, lock_step, run_ahead
 

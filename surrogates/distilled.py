@@ -16,11 +16,10 @@ from simcore.spec import PortKind
 from surrogates.family import Effort, StepModel
 from surrogates.features import Rows
 from surrogates.frame import Frame, Mask, Table
-from surrogates.layout import DURATION, Layout
+from surrogates.layout import Layout
 from surrogates.trunk import Trainer
 
-DRIVEN, IDLE = (112, 112), (48, 48)
-"""Hidden layers. What an idle unit does is simpler, and most steps are idle."""
+HIDDEN = (112, 112)
 PASSES = 2
 """Epochs for each one that is asked for: they cost little, and a small network gains from more of them."""
 UNSURE = 2
@@ -47,9 +46,8 @@ class _Student(Trainer):
     """Epochs of recorded and synthetic rows."""
 
     def __init__(self, frame: Frame, train: Table, effort: Effort, teacher: StepModel) -> None:
-        hidden = IDLE if DURATION in frame.design.names else DRIVEN
         epochs = None if effort.epochs is None else PASSES * effort.epochs
-        super().__init__(frame, train, replace(effort, epochs=epochs), hidden, BATCH)
+        super().__init__(frame, train, replace(effort, epochs=epochs), HIDDEN, BATCH)
         self._teacher = teacher
         self._free = _free_columns(frame.design.layout)
         self._low, self._high = train.x.min(axis=0), train.x.max(axis=0)

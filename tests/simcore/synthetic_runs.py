@@ -11,7 +11,8 @@ from simcore.compare import Comparison, _figures
 from simcore.digital import COMPONENTS
 from simcore.idle import Call, Rows
 from simcore.ledger import Ledger
-from simcore.result import BatchResult, ResultWriter, RunResult
+from simcore.result import RunResult
+from simcore.result_writer import BatchResult, ResultWriter
 
 PERIOD_PS = 5000
 N_STEPS = 30

@@ -15,7 +15,7 @@ import pytest
 from simcore import RunResult, run
 from simcore.digital import COMPONENTS
 from simcore.errors import ResultError, SolverError
-from simcore.result import ResultWriter
+from simcore.result_writer import ResultWriter
 from tests.full_disk import file_size_limit
 from tests.simcore import fakes
 from tests.simcore.conftest import scenario_with

@@ -15,6 +15,7 @@ from simcore.errors import ScenarioError
 from simcore.ledger import LayerTotals, Ledger, TraceRows
 from simcore.replay import joined, split_answer, stepped, stepped_batch
 from simcore.schedule import has_feedback, lock_step, run_ahead
+from surrogates.runtime import SurrogateBank
 from tests.simcore.fakes import FakeBank, Relay, Script, follower, leaky
 from tests.simcore.test_schedule import PERIOD_PS, Watch, pulse
 from tests.test_scenarios import SCENARIOS
@@ -190,3 +191,25 @@ def test_row_j_of_all_rasters_is_stepped_together() -> None:
     assert isinstance(bank.calls[0], StepInput)
     assert first.fired.tolist() == [True, False]
     assert second.fired.tolist() == [True]
+
+
+@pytest.mark.parametrize("name", ["digits_spiking", "digits_crossbar"])
+def test_units_a_few_at_a_time_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever number of units of a layer is answered together: blocks end within lanes."""
+    scenario = load_scenario(SCENARIOS / f"{name}.toml", ["samples=3"]).with_backend("surrogate")
+    at_once = run(scenario)
+    sizes: list[int] = []
+    answer = SurrogateBank.replay_batch
+
+    def counted(self: SurrogateBank, batch: RasterBatch, *args: object, **options: object) -> BatchAnswer:
+        sizes.append(len(batch.starts) - 1)
+        return answer(self, batch, *args, **options)
+
+    monkeypatch.setattr(SurrogateBank, "replay_batch", counted)
+    monkeypatch.setattr("simcore.engine.ROWS", 200)
+    few = run(scenario)
+    assert len(sizes) >= 3 * len(few.layer_columns)
+    np.testing.assert_array_equal(few.scores, at_once.scores)
+    for layer, columns in at_once.layer_columns.items():
+        for column, values in columns.items():
+            np.testing.assert_array_equal(values, few.layer_columns[layer][column], err_msg=column)

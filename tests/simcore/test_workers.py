@@ -12,6 +12,7 @@ import h5py
 import pytest
 
 from simcore import load_scenario, run
+from simcore.digital import DigitalConfig
 from simcore.errors import SimcoreError, SolverError
 from simcore.scenario import Scenario
 from simcore.shard import Shard
@@ -168,7 +169,7 @@ def test_large_networks_run_fewer_samples_at_once(monkeypatch: pytest.MonkeyPatc
     assert calls == [3, 3, 3]
 
 
-def stopped(directory: Path, **options: object) -> None:
+def stopped(directory: Path, config: Scenario | None = None, **options: object) -> None:
     """Leave a run with some of its samples."""
 
     def stop(share: float) -> None:
@@ -176,7 +177,7 @@ def stopped(directory: Path, **options: object) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        run(scenario(), directory, workers=1, progress=stop, **options)
+        run(config or scenario(), directory, workers=1, progress=stop, **options)
 
 
 def test_what_a_killed_run_left_does_not_replace_the_one_that_goes_on(tmp_path: Path) -> None:
@@ -226,3 +227,14 @@ def test_error_that_cannot_be_sent_is_told_by_its_text() -> None:
     assert isinstance(error, SimcoreError)
     assert "Odd: disk gone" in str(error)
     assert "in a worker process" in pickle.loads(_pickled(ValueError("bad"))).__notes__[0]
+
+
+def test_run_with_another_table_of_components_does_not_go_on(tmp_path: Path) -> None:
+    """The scenario names a file; what is in it decides waiting and energy."""
+    table = tmp_path / "parts.toml"
+    config = scenario().model_copy(update={"digital": DigitalConfig(table=str(table))})
+    table.write_text("[weight_read]\nlatency_s = 1e-9\n")
+    stopped(tmp_path / "run", config)
+    table.write_text("[weight_read]\nlatency_s = 9e-9\n")
+    found, fresh = run(config, tmp_path / "run"), run(config, tmp_path / "fresh")
+    assert found.duration_s.tolist() == fresh.duration_s.tolist()

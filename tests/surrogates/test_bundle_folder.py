@@ -11,7 +11,7 @@ import pytest
 
 from simcore.errors import BundleError
 from simcore.spec import CircuitSpec
-from surrogates.bundle import MAX_MANIFEST_BYTES, SCHEMA, BundleInfo, load_bundle, read_info
+from surrogates.bundle import MAX_MANIFEST_BYTES, SCHEMA, BundleInfo, load_bundle, read_info, shared_bundle
 from surrogates.onnx_file import MAX_BYTES
 from surrogates.plain_file import parse_json
 from surrogates.shipped import SHIPPED, find_bundle
@@ -161,3 +161,12 @@ def test_best_needs_figures(bundle: Path, spec: CircuitSpec, tmp_path: Path, met
 def test_json_is_read_as_it_stands() -> None:
     data = json.loads((SOURCE / "bundle.json").read_text())
     assert parse_json((SOURCE / "bundle.json").read_bytes()) == data
+
+
+def test_a_bundle_is_shared_until_its_files_change(bundle: Path, spec: CircuitSpec) -> None:
+    first = shared_bundle(bundle, spec)
+    assert shared_bundle(bundle, spec) is first
+    graph = bundle / "idle.onnx"
+    graph.write_bytes(graph.read_bytes() + b" ")
+    with pytest.raises(BundleError, match=r"idle\.onnx"):
+        shared_bundle(bundle, spec)

@@ -205,11 +205,12 @@ def test_the_student_is_trained_after_its_teacher(recordings: Recordings, tmp_pa
     student = by_name["distilled"]["closed_loop"]["test"]
     assert student["event"] < 0.15
     assert student["energy_total"] < 0.05
-    assert {part["hidden"][0] for name, part in found[0].info.model.items() if name != "reset"} < {
-        48,
-        112,
-        160,
+    hidden = {
+        each.info.family: {name: part["hidden"] for name, part in each.info.model.items() if name != "reset"}
+        for each in found
     }
+    assert hidden["distilled"] == {"driven": [112, 112], "idle": [112, 112]}
+    assert hidden["trunk"] == {"driven": [160] * 3, "idle": [160] * 3}
 
 
 def test_bundle_tells_its_split_and_hold_out_figures(trained: Bundles) -> None:
