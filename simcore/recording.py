@@ -31,6 +31,9 @@ SCHEMA = 1
 STEPS_CHUNK, RUNS_CHUNK = 1024, 256
 """Rows stored together. They are not compressed: a compressed chunk moves whenever a row is added, what lay
 there is overwritten, and a kill in between makes the file unreadable. It would save 25 to 45 %."""
+KIND_BYTES = 64
+"""Room for the name of a kind. Strings of any length lie in a heap of their own, which HDF5 writes when it
+likes: a kill in between left an index that nothing could be appended to."""
 RANDOM = "random stimuli"
 """Source of recordings that name none."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -139,7 +142,7 @@ class Recording:
         })  # fmt: skip
         self._file.flush()  # a run is listed when all of it is on the disk
         _write_rows(self._file["runs"], self._n_runs, {
-            "run": [run], "kind": [kind], "params": raster.params[None],
+            "run": [run], "kind": [_as_stored(kind)], "params": raster.params[None],
             "reset_state": result.reset_state[None], "reset_outputs": result.reset_outputs[None],
             "cpu_s": [cpu_s], "end": [self._n_rows + n],
         })  # fmt: skip
@@ -191,7 +194,7 @@ class Recording:
             "supply_j": ("f8", ()), "input_j": ("f8", ()), "latency_s": ("f8", ()),
         }  # fmt: skip
         runs = {
-            "run": ("i8", ()), "kind": (h5py.string_dtype(), ()), "params": ("f8", (n_param,)),
+            "run": ("i8", ()), "kind": (f"S{KIND_BYTES}", ()), "params": ("f8", (n_param,)),
             "reset_state": ("f8", (n_state,)), "reset_outputs": ("f8", (n_out,)), "cpu_s": ("f8", ()),
             "end": ("i8", ()),
         }  # fmt: skip
@@ -227,7 +230,7 @@ def read_recording(path: Path) -> tuple[CircuitSpec, Steps, Runs]:
     except (OSError, KeyError, ValidationError) as error:
         raise DatasetError(f"{path}: damaged recording: {error}") from error
     order = np.argsort(columns["run"])
-    columns["kind"] = columns["kind"].astype(str)
+    columns["kind"] = np.char.decode(columns["kind"].astype("S"), "utf-8", "replace")
     names = ("run", "kind", "params", "reset_state", "reset_outputs")
     runs = Runs(**{name: columns[name][order] for name in names})
     steps = Steps(params=runs.params[np.searchsorted(runs.run, rows["run"])], **rows)
@@ -258,6 +261,10 @@ def _opened(path: Path) -> h5py.File:
         file.close()
         return _anew(path, error)
     return file
+
+
+def _as_stored(kind: str) -> bytes:
+    return kind.encode()[:KIND_BYTES]
 
 
 def _was_recording(path: Path) -> bool:

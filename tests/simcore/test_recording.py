@@ -63,6 +63,16 @@ def test_reread_equals_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(runs.reset_outputs[run], result.reset_outputs)
 
 
+def test_no_column_lies_in_a_heap(tmp_path: Path) -> None:
+    """HDF5 writes its heap of strings when it likes; a kill then made the file impossible to append to."""
+    path = tmp_path / "a.h5"
+    write(path, [0, 1])
+    with h5py.File(path) as file:
+        for group in ("runs", "steps"):
+            for name, data in file[group].items():
+                assert data.dtype.kind != "O", name
+
+
 def test_rows_come_in_run_order_whatever_the_order_of_recording(tmp_path: Path) -> None:
     _, steps, runs = read_recording(write(tmp_path / "x.h5", [2, 0, 1]))
     assert runs.run.tolist() == [0, 1, 2]
