@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -151,13 +152,19 @@ def _hash(manifest: Mapping[str, Any], *spice: str) -> str:
 
 
 def _sized(port: dict[str, Any], sizes: Mapping[str, int], manifest: Path) -> dict[str, Any]:
-    name, bracket, size = str(port.get("name", "")).partition("[")
+    """Return a port whose `name[size]` is resolved; the size is a product such as `rows*columns/2`."""
+    name, bracket, product = str(port.get("name", "")).partition("[")
     if not bracket:
         return port
-    size = size.rstrip("]")
-    if size not in sizes:
-        raise CircuitError(f"{manifest}: port '{port['name']}' has no size '{size}' in [sizes]")
-    return {**port, "name": name, "size": sizes[size]}
+    above, *below = (part.split("*") for part in product.rstrip("]").split("/"))
+    divisors = [name for part in below for name in part]
+    for each in (*above, *divisors):
+        if each not in sizes and not each.isdigit():
+            raise CircuitError(f"{manifest}: port '{port['name']}' has no size '{each}' in [sizes]")
+    over, under = (math.prod(sizes[n] if n in sizes else int(n) for n in part) for part in (above, divisors))
+    if under < 1 or over % under:
+        raise CircuitError(f"{manifest}: port '{port['name']}': size {over}/{under}, expected a whole number")
+    return {**port, "name": name, "size": over // under}
 
 
 def _card(named: str | None, folder: Path, override: str | None, base: Path) -> str:

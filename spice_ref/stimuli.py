@@ -81,34 +81,58 @@ def draw_raster(
 ) -> tuple[str, Raster]:
     """Return kind and raster of a run with `steps` rows; kinds take turns unless one is named."""
     name = kind or tuple(KINDS)[run % len(KINDS)]
-    if name not in KINDS:
-        raise UserError(f"unknown kind of stimulus '{name}'; known: {', '.join(KINDS)}")
-    params = draw_params(spec, np.random.default_rng([seed, run, PARAMS]))
-    style = KINDS[name](spec, np.random.default_rng([seed, run, STYLE]))
+    if name not in KINDS | ON_DEMAND:
+        raise UserError(f"unknown kind of stimulus '{name}'; known: {', '.join(KINDS | ON_DEMAND)}")
+    params = draw_params(spec, np.random.default_rng([seed, run, PARAMS]), even=name in ON_DEMAND)
+    style = (KINDS | ON_DEMAND)[name](spec, np.random.default_rng([seed, run, STYLE]))
     rows = _drive(spec, style, steps, np.random.default_rng([seed, run, DRIVE]))
     return name, rows.raster(params, steps)
 
 
-def draw_params(spec: CircuitSpec, rng: np.random.Generator) -> Floats:
-    """Return one row of params: weights -1, 0, 1, and knobs at their defaults or anywhere in their range."""
+def draw_params(spec: CircuitSpec, rng: np.random.Generator, *, even: bool = False) -> Floats:
+    """Return one row of params: weights, and knobs at their defaults or anywhere in their range.
+
+    Weights from -1 to 1 are -1, 0 or 1; others, such as conductances, are anywhere in their range, `even`
+    evenly so and else often at its lower end.
+    """
     low, high = spec.low(PortKind.PARAM), spec.high(PortKind.PARAM)
     values = spec.default_params.copy()
     if rng.random() >= DEFAULT_KNOBS:
         values = rng.uniform(low, high)
-    weights = weight_columns(spec)
+    weights = weight_columns(spec) & ~_level_columns(spec)
     zeros = rng.choice([0.0, rng.uniform(0.0, 0.95)])
     positive = rng.choice([0.0, 0.5, 1.0, rng.uniform()])
     signs = np.where(rng.random(len(values)) < positive, 1.0, -1.0)
     ternary = np.where(rng.random(len(values)) < zeros, 0.0, signs)
-    return np.where(weights, ternary, values)
+    drawn = np.where(weights, ternary, values)
+    levels = _level_columns(spec)
+    return np.where(levels, _levels(low, high, rng, even=even), drawn) if levels.any() else drawn
+
+
+def _levels(low: Floats, high: Floats, rng: np.random.Generator, *, even: bool) -> Floats:
+    """Return weights anywhere from `low` to `high`, or as trained networks have them: many at `low`."""
+    spread = rng.random(len(low))
+    if not even:
+        lowest, power = rng.choice([0.0, rng.uniform()]), rng.choice([0.0, 1.0, 3.0])
+        spread = np.where(rng.random(len(low)) < lowest, 0.0, spread**power)
+    return low + (high - low) * spread
 
 
 def weight_columns(spec: CircuitSpec) -> NDArray[np.bool_]:
     """Return which parameters are weights (the others are knobs), (n_param,)."""
-    return np.array([_is_weight(port) for port in spec.of(PortKind.PARAM) for _ in port.columns], np.bool_)
+    return _of_params(spec, lambda port: _is_ternary(port) or port.size is not None)
 
 
-def _is_weight(port: PortSpec) -> bool:
+def _level_columns(spec: CircuitSpec) -> NDArray[np.bool_]:
+    """Return which parameters are weights anywhere in their range, (n_param,)."""
+    return _of_params(spec, lambda port: not _is_ternary(port) and port.size is not None)
+
+
+def _of_params(spec: CircuitSpec, test: Callable[[PortSpec], bool]) -> NDArray[np.bool_]:
+    return np.array([test(port) for port in spec.of(PortKind.PARAM) for _ in port.columns], np.bool_)
+
+
+def _is_ternary(port: PortSpec) -> bool:
     return port.unit == "" and port.low == -1.0 and port.high == 1.0 and port.default == 0.0
 
 
@@ -165,12 +189,19 @@ def _network(spec: CircuitSpec, rng: np.random.Generator) -> Style:
     return Style(rng.choice([0.0, 0.1]), 0.9, _sparsely(spec, rng.uniform(0.6, 1.0), draw))
 
 
+def _even(spec: CircuitSpec, rng: np.random.Generator) -> Style:
+    """Each input anywhere in its range in each period, as published data sets of MAC blocks have it."""
+    return Style(0.0, 0.0, lambda r: _uniform(spec, 1.0, r))
+
+
 KINDS: dict[str, Callable[[CircuitSpec, np.random.Generator], Style]] = {
     "network": _network,
     "random": _random,
     "dense": _dense,
     "sparse": _sparse,
 }
+ON_DEMAND: dict[str, Callable[[CircuitSpec, np.random.Generator], Style]] = {"uniform": _even}
+"""Kinds that take no turn."""
 
 
 def _uniform(spec: CircuitSpec, scale: float, rng: np.random.Generator) -> Floats:
@@ -260,7 +291,7 @@ class _Rows:
 
 def _drive(spec: CircuitSpec, style: Style, steps: int, rng: np.random.Generator) -> _Rows:
     rows = _Rows(spec)
-    if rng.random() < 0.3:
+    if style.gap_probability and rng.random() < 0.3:
         _wait(rows, spec, rng)
     while len(rows) < steps:
         rows.drive(style.draw(rng))
