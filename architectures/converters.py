@@ -39,7 +39,7 @@ class Converters:
         self._layer, self._mode = layer, mode
         self._top = 2 ** (bits - 1)
         self._full_scale_v = full_scale_v
-        self._n_values = tiles.n_units if mode == "before" else tiles.n_outputs
+        self._n_values = tiles.count * tiles.n_outputs if mode == "before" else tiles.n_outputs
         self._per_adc = rows_per_adc
 
     @property
@@ -55,7 +55,7 @@ class Converters:
         return Work("adc", values[None].astype(np.float64))
 
     def read(self, outputs_v: Floats) -> tuple[Floats, dict[tuple[str, str], Floats]]:
-        """Return the sums (n_lanes, n_outputs) of `outputs_v` (n_lanes, n_units) and the actions per lane."""
+        """Return sums (n_lanes, n_outputs) of `outputs_v` (n_lanes, n_units, n_out), and actions per lane."""
         partial_v = self.tiles.partial_sums(outputs_v)
         if self._mode == "after":
             partial_v = partial_v.sum(axis=1, keepdims=True)

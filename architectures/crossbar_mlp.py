@@ -5,26 +5,16 @@ grows with the dot product of its tile; the partial sums of an output are conver
 0.8 / (1 + exp(-slope x)) and a DAC into the next layer. Set-up after LASANA, arXiv 2507.10748.
 """
 
-from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from architectures.converters import Converters, dac
-from architectures.mapping import Tiles, all_units
+from architectures.converters import Converters
+from architectures.dense_stages import ImageStage, Levels, SigmoidStage, VoltageReadout, centre, parts_of
+from architectures.mapping import Tiles
 from architectures.weights import Dense, load_weights
-from simcore.architecture import (
-    Batch,
-    Delivery,
-    DigitalStage,
-    Layer,
-    LayerOutput,
-    Network,
-    Observation,
-    Options,
-)
+from simcore.architecture import Batch, DigitalStage, Layer, Network, Options
 from simcore.bank import Floats
 from simcore.errors import ScenarioError, WeightsError
 
@@ -84,12 +74,13 @@ class CrossbarMlp:
             )
             for name, tiles in zip(names, self._tiles, strict=True)
         )
+        levels = Levels(options.bits, options.full_scale_v)
         stages: list[DigitalStage] = [
-            ImageStage(names[0], self._tiles[0], centre(batch.images, options.crop), options)
+            ImageStage(names[0], self._tiles[0], centre(batch.images, options.crop), levels)
         ]
         for i in range(1, last + 1):
             due = i * options.delay_periods
-            stages.append(SigmoidStage(names[i], readers[i - 1], self._tiles[i], due, options))
+            stages.append(SigmoidStage(names[i], readers[i - 1], self._tiles[i], due, levels, options.slope))
         layers = tuple(
             Layer(
                 name=names[i],
@@ -99,7 +90,7 @@ class CrossbarMlp:
                 stage=stages[i],
                 sources=names[i - 1 : i] if i else (),
                 delay_periods=options.delay_periods if i else 1,
-                parts=_parts(readers[i], self._tiles[i].n_inputs),
+                parts=parts_of(readers[i], self._tiles[i].n_inputs),
             )
             for i in range(last + 1)
         )
@@ -115,101 +106,6 @@ class CrossbarMlp:
             "wb": tiles.bias_cells(dense.bias),
             "gain": np.full(tiles.n_units, gain),
         }
-
-
-class ImageStage:
-    """Drives the pixels into the first layer at step 0."""
-
-    def __init__(self, layer: str, tiles: Tiles, images: Floats, options: CrossbarOptions) -> None:
-        self.path: tuple[str, ...] = ("dac",)
-        self._layer, self._tiles, self._options = layer, tiles, options
-        self._values = images.reshape(len(images), -1)
-
-    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
-        """Deliver at step 0 only; the engine gates the levels afterwards."""
-        if step != 0:
-            return nothing(self._tiles.rows)
-        return drive(self._layer, self._tiles, self._values, self._options, {})
-
-
-class SigmoidStage:
-    """Converts and adds the partial sums of the layer before, and drives their sigmoid into this layer."""
-
-    def __init__(
-        self, layer: str, reader: Converters, tiles: Tiles, due: int, options: CrossbarOptions
-    ) -> None:
-        self.path: tuple[str, ...] = (*reader.path, "sigmoid", "dac")
-        self._layer, self._reader, self._tiles, self._due, self._options = layer, reader, tiles, due, options
-
-    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
-        """Deliver once, `delay_periods` after the source layer was driven."""
-        if step != self._due:
-            return nothing(self._tiles.rows)
-        sums_v, actions = self._reader.read(sources[0].outputs[:, :, 0])
-        actions |= {(self._layer, "sigmoid"): np.full(len(sums_v), float(self._tiles.n_inputs))}
-        activity = 1.0 / (1.0 + np.exp(-self._options.slope * sums_v))
-        delivery = drive(self._layer, self._tiles, activity, self._options, actions)
-        return replace(delivery, work=(self._reader.work,))
-
-
-class VoltageReadout:
-    """Scores are the summed output voltages of the last layer in the period in which it is driven."""
-
-    def __init__(self, reader: Converters, due: int, n_lanes: int) -> None:
-        self.path = reader.path
-        self._reader, self._due = reader, due
-        self._scores = np.zeros((n_lanes, reader.tiles.n_outputs))
-
-    def observe(self, step: int, source: LayerOutput) -> Observation:
-        """Read the last layer once."""
-        if step != self._due:
-            return Observation()
-        self._scores, actions = self._reader.read(source.outputs[:, :, 0])
-        return Observation(actions, np.ones(len(self._scores), np.bool_), (self._reader.work,))
-
-    def scores(self) -> Floats:
-        """Return the summed voltages, (n_lanes, n_classes)."""
-        return self._scores
-
-
-def drive(
-    layer: str,
-    tiles: Tiles,
-    activity: Floats,
-    options: CrossbarOptions,
-    actions: dict[tuple[str, str], Floats],
-) -> Delivery:
-    """Deliver `activity` (n_lanes, n_inputs) in 0..1 as DAC levels to all units of a layer."""
-    n_lanes = len(activity)
-    levels_v = tiles.levels(dac(activity, options.bits, options.full_scale_v))
-    return Delivery(
-        units=all_units(n_lanes, tiles.n_units),
-        inputs=levels_v.reshape(n_lanes * tiles.n_units, tiles.rows),
-        actions=actions
-        | {
-            (layer, "dac"): np.full(n_lanes, float(tiles.n_inputs)),
-            (layer, "register"): np.full(n_lanes, float(tiles.n_inputs)),
-        },
-    )
-
-
-def _parts(reader: Converters, n_inputs: int) -> dict[str, int]:
-    """Return the converters of a layer, and the registers on both sides of it."""
-    parts = reader.parts
-    return parts | {"dac": n_inputs, "register": parts["register"] + n_inputs}
-
-
-def nothing(n_in: int) -> Delivery:
-    """Return a delivery to no unit."""
-    return Delivery(units=np.empty(0, dtype=np.int64), inputs=np.empty((0, n_in)))
-
-
-def centre(images: NDArray[np.float64], side: int | None) -> Floats:
-    """Return the centre crop of `side` x `side` pixels of images (n, height, width); None: all of them."""
-    if side is None:
-        return images
-    top, left = ((size - side) // 2 for size in images.shape[1:])
-    return images[:, top : top + side, left : left + side]
 
 
 def _check_values(dense: Dense, tiles: Tiles, where: str) -> None:

@@ -47,11 +47,48 @@ class Tiles:
         return np.broadcast_to(tiled, shape).reshape(len(values), self.n_units, self.rows)
 
     def partial_sums(self, outputs: Floats) -> Floats:
-        """Arrange the outputs of the units, (lanes, n_units), as (lanes, count, n_outputs)."""
+        """Arrange the outputs of the units, (lanes, n_units, 1), as (lanes, count, n_outputs)."""
         return outputs.reshape(len(outputs), self.count, self.n_outputs)
 
     def _padded(self, values: Floats) -> Floats:
         return np.pad(values, ((0, 0), (0, self.count * self.rows - self.n_inputs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks(Tiles):
+    """The same on blocks of `pairs` outputs: unit `tile * groups + group` has `pairs` neighbouring outputs.
+
+    Outputs beyond the last are padding: weight 0, not read.
+    """
+
+    pairs: int
+
+    @property
+    def groups(self) -> int:
+        """Blocks that share the inputs of one tile."""
+        return -(-self.n_outputs // self.pairs)
+
+    @property
+    def n_units(self) -> int:
+        """Blocks of the layer."""
+        return self.count * self.groups
+
+    def cells(self, weight: Floats) -> Floats:
+        """Return the weights of each block, (n_units, pairs * rows), of `weight` (n_outputs, n_inputs)."""
+        padded = np.pad(self._padded(weight), ((0, self.groups * self.pairs - self.n_outputs), (0, 0)))
+        blocks = padded.reshape(self.groups, self.pairs, self.count, self.rows).transpose(2, 0, 1, 3)
+        return blocks.reshape(self.n_units, self.pairs * self.rows)
+
+    def levels(self, values: Floats) -> Floats:
+        """Return the inputs of each block, (lanes, n_units, rows), of `values` (lanes, n_inputs)."""
+        tiled = self._padded(values).reshape(len(values), self.count, 1, self.rows)
+        shape = (len(values), self.count, self.groups, self.rows)
+        return np.broadcast_to(tiled, shape).reshape(len(values), self.n_units, self.rows)
+
+    def partial_sums(self, outputs: Floats) -> Floats:
+        """Arrange the outputs of the blocks, (lanes, n_units, pairs), as (lanes, count, n_outputs)."""
+        columns = outputs.reshape(len(outputs), self.count, self.groups * self.pairs)
+        return columns[:, :, : self.n_outputs]
 
 
 def all_units(n_lanes: int, n_units: int) -> NDArray[np.int64]:

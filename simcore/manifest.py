@@ -143,7 +143,9 @@ def _check_shape(data: Mapping[str, Any], manifest: Path) -> None:
 
 def _hash(manifest: Mapping[str, Any], *spice: str) -> str:
     """Hash what makes the circuit: not its prose, not a model's features, not how finely it is solved."""
-    physics = {key: value for key, value in manifest.items() if key not in ("source", "features", "solver")}
+    physics = {
+        key: value for key, value in manifest.items() if key not in ("source", "features", "array", "solver")
+    }
     digest = hashlib.sha256(json.dumps(physics, sort_keys=True, default=str).encode())
     for text in spice:
         lines = (line.strip() for line in text.splitlines())

@@ -118,6 +118,34 @@ class SolverPreset(Record):
 SourceClass = Literal["supply", "bias", "input", "load"]
 
 
+class ArraySpec(Record):
+    """Which ports of a circuit are an array of cells in column pairs, and its periphery's nominal values.
+
+    Families that learn whole arrays (`cnn`, `cellsum`) read it. Cells are in the order pair, tile, row.
+    """
+
+    voltage: str
+    """Level input, one column per tile and row."""
+    positive: str
+    negative: str
+    """Parameters: conductances of the cells of either column of the pairs."""
+    feedback: str
+    """Parameter: feedback resistance of the output stage."""
+    offset: str
+    """Parameter: input offset of the output stage."""
+    tiles: str
+    rows: str
+    """Sizes."""
+    stage_ohm: float = Field(gt=0)
+    """Resistors between the inverting stage and its columns."""
+    tile_ohm: float = Field(gt=0)
+    """Switch between a tile's column and its stage."""
+    loop_gain: float = Field(gt=0)
+    """DC gain of the amplifiers."""
+    limit_v: float = Field(gt=0)
+    """Largest output voltage."""
+
+
 class CircuitSpec(Record):
     """A circuit: ports, clock, netlist and device models. Equal `hash` means the same circuit."""
 
@@ -141,6 +169,8 @@ class CircuitSpec(Record):
     """Class of each energy-delivering netlist element, by lower-case name; `*` matches any ending."""
     features: dict[str, str] = {}
     """Named arithmetic expressions over port names: extra inputs of a surrogate."""
+    array: ArraySpec | None = None
+    """Set where the circuit is an array of cells."""
     solver: dict[str, SolverPreset]
     netlist: str
     """Text of the netlist (a Jinja2 template where the circuit has sizes)."""
@@ -149,7 +179,7 @@ class CircuitSpec(Record):
     folder: str
     """Where the circuit was read from (not part of the hash)."""
     hash: str
-    """SHA-256 over manifest (less `source`, `features`, `solver`), sizes, netlist and device models."""
+    """SHA-256 over manifest (less `source`, `features`, `array`, `solver`), sizes, netlist, device models."""
 
     @model_validator(mode="after")
     def _ports_fit(self) -> "CircuitSpec":
@@ -160,6 +190,24 @@ class CircuitSpec(Record):
         for kind in (PortKind.INPUT, PortKind.OUTPUT):
             if not self.of(kind):
                 raise ValueError(f"ports: got no {kind} port, expected at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _array_fits(self) -> "CircuitSpec":
+        if self.array is None:
+            return self
+        sizes = {port.name: port.size or 1 for port in self.ports}
+        array = self.array
+        ports = (array.voltage, array.positive, array.negative, array.feedback, array.offset)
+        names = [(port, sizes) for port in ports] + [(s, self.sizes) for s in (array.tiles, array.rows)]
+        for name, known in names:
+            if name not in known:
+                raise ValueError(f"array: '{name}' is unknown; known: {', '.join(known)}")
+        rows = self.sizes[array.tiles] * self.sizes[array.rows]
+        cells = rows * self.width(PortKind.OUTPUT)
+        for port, expected in ((array.voltage, rows), (array.positive, cells), (array.negative, cells)):
+            if sizes[port] != expected:
+                raise ValueError(f"array: port '{port}' has {sizes[port]} columns, expected {expected}")
         return self
 
     @model_validator(mode="after")

@@ -80,6 +80,7 @@ class CatboostFamily:
     requires: ClassVar[tuple[str, ...]] = ("catboost", "onnx")
     teacher: ClassVar[str] = ""
     residual: ClassVar[bool] = True
+    arrays: ClassVar[bool] = False
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Fit one ensemble per set of rows, stopped early on the selection rows."""

@@ -42,7 +42,7 @@ def train_command(
     from surrogates.train import train, wanted
 
     spec = named_circuit(circuit)
-    wanted(family)  # before hours of recording
+    wanted(family, spec)  # before hours of recording
     data = recording or [default_path(spec)]
     if runs is not None and len(data) > 1:
         raise UserError("--runs records into one data set, got several --recording")

@@ -1,6 +1,6 @@
 """Design: what a model sees of a step: scalar ports and physics features, standardised."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,8 @@ class Design:
     """Columns of a model, each `(value - mean) * factor`.
 
     Array ports enter through features only: with few weight vectors in the data, a model on raw columns
-    learns the vectors and not the sum.
+    learns the vectors and not the sum. Families that know what the cells of an array have in common see
+    them whole (`whole_design`).
     """
 
     layout: Layout
@@ -48,15 +49,24 @@ class Design:
     mean: Rows
     factor: Rows
     """One over the spread."""
+    arrays: tuple[str, ...] = ()
+    """Array ports whose columns follow the features."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Column names in order."""
-        return (*self.scalars, *self.chosen)
+        slices, names = self.layout.slices, self.layout.names
+        cells = (name for array in self.arrays for name in names[slices[array]])
+        widths = {feature.name: feature.tree.width for feature in self.features}
+        features = (
+            name if widths[name] == 1 else f"{name}{i}" for name in self.chosen for i in range(widths[name])
+        )
+        return (*self.scalars, *features, *cells)
 
     def standardise(self, x: Rows) -> Rows:
         """Return what the model sees, (k, m) float32."""
-        raw = _raw(self.layout, self.features, self.names, x, np.float32).astype(np.float32)
+        columns = (*self.scalars, *self.chosen, *self.arrays)
+        raw = _raw(self.layout, self.features, columns, x, np.float32).astype(np.float32)
         return (raw - self.mean) * self.factor
 
     def emit(self, builder: GraphBuilder, x: str) -> str:
@@ -71,6 +81,7 @@ class Design:
             ports = {name: builder.columns(x, slices[name]) for name in used}
             values: Mapping[str, str] = carry_out(wanted, ports, builder)
             parts.extend(values[name] for name in self.chosen)
+        parts.extend(builder.columns(x, slices[name]) for name in self.arrays)
         return builder.standardise(builder.concat(parts), self.mean, self.factor)
 
     def _needed(self) -> list[Feature]:
@@ -91,7 +102,10 @@ def fit_design(spec: CircuitSpec, x: Rows, *, kinds: tuple[PortKind, ...], idle:
     if idle:
         logarithm = Node("Log", (Node("Name", name=DURATION),))
         features = (*features, Feature(LOG_DURATION, logarithm, frozenset({DURATION})))
-    usable = tuple(f.name for f in features if f.tree.width == 1 and f.uses <= allowed)
+    widths = dict.fromkeys(scalars, 1) | {
+        f.name: f.tree.width for f in features if f.tree.width in (1, spec.width(PortKind.OUTPUT))
+    }
+    usable = tuple(f.name for f in features if f.name in widths and f.uses <= allowed)
     columns = (*scalars, *usable)
     raw = _raw(layout, features, columns, x, np.float64)
     rounding = np.sqrt(((_raw(layout, features, columns, x, np.float32) - raw) ** 2).mean(axis=0))
@@ -101,15 +115,31 @@ def fit_design(spec: CircuitSpec, x: Rows, *, kinds: tuple[PortKind, ...], idle:
     varies &= spread >= SMALLEST_GAIN * rounding
     if not varies.any():
         varies[0], scale[0] = True, 1.0
-    keep = {name for name, good in zip(columns, varies, strict=True) if good}
+    owner = np.repeat(columns, [widths[name] for name in columns])
+    keep = set(columns) - set(owner[~varies].tolist())
+    kept = np.isin(owner, list(keep))
     return Design(
         layout,
         tuple(name for name in scalars if name in keep),
         features,
         tuple(name for name in usable if name in keep),
-        mean[varies].astype(np.float32),
-        (1 / scale[varies]).astype(np.float32),
+        mean[kept].astype(np.float32),
+        (1 / scale[kept]).astype(np.float32),
     )
+
+
+def whole_design(spec: CircuitSpec, arrays: Sequence[str]) -> Design:
+    """Return the scalar parameters and whole array ports, each from -1 to 1 over its port's range."""
+    layout = Layout(spec)
+    scalars = tuple(port.name for port in spec.of(PortKind.PARAM) if port.size is None)
+    ports = {port.name: port for port in spec.ports}
+    columns = [ports[name] for name in (*scalars, *arrays)]
+    low, high = (
+        np.concatenate([np.full(port.size or 1, getattr(port, bound)) for port in columns])
+        for bound in ("low", "high")
+    )
+    mean, factor = (low + high) / 2, 2 / (high - low)
+    return Design(layout, scalars, (), (), mean.astype(np.float32), factor.astype(np.float32), tuple(arrays))
 
 
 def _raw(
@@ -121,4 +151,5 @@ def _raw(
 ) -> Values:
     ports: dict[str, Values] = {name: port.astype(dtype) for name, port in layout.ports(x).items()}
     values = ports | carry_out(features, ports, NumpyArithmetic(dtype))
-    return np.concatenate([np.broadcast_to(values[name], (len(x), 1)) for name in names], axis=1)
+    parts = (values[name] for name in names)
+    return np.concatenate([np.broadcast_to(part, (len(x), part.shape[1])) for part in parts], axis=1)

@@ -36,6 +36,7 @@ class DistilledFamily:
     requires: ClassVar[tuple[str, ...]] = ("torch", "onnx")
     teacher: ClassVar[str] = "trunk"
     residual: ClassVar[bool] = True
+    arrays: ClassVar[bool] = False
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Learn from the recording and from `effort.fitted["trunk"]`."""

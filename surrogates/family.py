@@ -7,6 +7,7 @@ features, units and branches are not its business.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from surrogates.features import Rows
@@ -45,6 +46,8 @@ class Effort:
     """Called with the share done (0..1) and a message."""
     fitted: Mapping[str, StepModel]
     """Models that other families learned on the same rows, by family: teachers."""
+    checkpoint: Path | None = None
+    """Where a long training keeps what it has, to go on after a kill."""
 
 
 class Family(Protocol):
@@ -57,6 +60,8 @@ class Family(Protocol):
     """Family whose model it learns from and that is trained before it; empty for none."""
     residual: bool
     """Whether t is what a linear model leaves of a target; False: the target itself, standardised."""
+    arrays: bool
+    """Whether it sees the voltages and conductances of an array of cells whole, and nothing else will do."""
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Learn the training rows; the selection rows may stop the training or be ignored."""

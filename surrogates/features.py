@@ -22,7 +22,9 @@ _BINARY: dict[type[ast.operator], str] = {
     ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div", ast.Pow: "Pow",
 }  # fmt: skip
 _MAPS = {"abs": "Abs", "exp": "Exp", "tanh": "Tanh", "sqrt": "Sqrt", "log": "Log"}
-_ARGUMENTS = {**dict.fromkeys((*_MAPS, "square", "sum"), (1,)), "clip": (3,), "min": (1, 2), "max": (1, 2)}
+_ARGUMENTS = {
+    **dict.fromkeys((*_MAPS, "square", "sum"), (1,)), "clip": (3,), "min": (1, 2), "max": (1, 2), "dot": (2,),
+}  # fmt: skip
 
 # A port may be named like a Python keyword (`in`): no keyword means anything here.
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -31,7 +33,7 @@ _ESCAPE = "__port"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation: an elementwise ONNX operator, `Constant`, `Name`, or a reduction `sum`, `min`, `max`."""
+    """One operation: an elementwise ONNX operator, `Constant`, `Name`, `sum`, `min`, `max`, or `dot`."""
 
     op: str
     args: tuple["Node", ...] = ()
@@ -65,17 +67,22 @@ class Arithmetic(Protocol[T]):
         """Reduce (k, width) to (k, 1) by `sum`, `min` or `max`."""
         ...
 
+    def dot(self, a: T, b: T, n: int, m: int) -> T:
+        """Return the products (k, m) of a vector (k, n) with m vectors that follow each other, (k, m * n)."""
+        ...
+
 
 def parse_features(spec: CircuitSpec) -> tuple[Feature, ...]:
     """Parse the manifest's `[features]` in order; one may use those before it.
 
-    An array-valued feature is an intermediate that a later feature must use. Raises CircuitError that names
-    circuit, feature and the unknown name.
+    An array-valued feature is an intermediate that a later feature must use, if it has not one value for each
+    output. Raises CircuitError that names circuit, feature and the unknown name.
     """
     parser = _Parser(spec)
     features = tuple(parser.parse(name, text) for name, text in spec.features.items())
+    widths = (1, spec.width(PortKind.OUTPUT))
     for feature in features:
-        if feature.tree.width != 1 and feature.name not in parser.named:
+        if feature.tree.width not in widths and feature.name not in parser.named:
             raise CircuitError(
                 f"circuit '{spec.name}', feature '{feature.name}' is an array of {feature.tree.width}: "
                 "reduce it with sum, min or max, or use it in a later feature"
@@ -97,6 +104,8 @@ def _value(node: Node, values: Mapping[str, T], arithmetic: Arithmetic[T]) -> T:
     if node.op == "Name":
         return values[node.name]
     args = [_value(arg, values, arithmetic) for arg in node.args]
+    if node.op == "dot":
+        return arithmetic.dot(args[0], args[1], node.args[0].width, node.width)
     if node.op in ("sum", "min", "max"):
         return arithmetic.reduce(node.op, args[0], node.args[0].width)
     return arithmetic.apply(node.op, *args)
@@ -127,6 +136,10 @@ class NumpyArithmetic:
     def reduce(self, how: str, arg: Values, width: int) -> Values:
         """Reduce over the columns."""
         return np.asarray(self._REDUCTIONS[how](arg, axis=1, keepdims=True), dtype=self._dtype)
+
+    def dot(self, a: Values, b: Values, n: int, m: int) -> Values:
+        """Multiply and add."""
+        return np.asarray((b.reshape(-1, m, n) @ a[:, :, None])[:, :, 0], dtype=self._dtype)
 
 
 class _Parser:
@@ -201,6 +214,11 @@ class _Parser:
             return self._elementwise("Mul", args[0], args[0])
         if function == "clip":
             return self._elementwise("Min", self._elementwise("Max", args[0], args[1]), args[2])
+        if function == "dot":
+            vector, vectors = args
+            if vectors.width % vector.width:
+                raise self._error(f"dot() of {vector.width} and {vectors.width} values, expected a multiple")
+            return Node("dot", tuple(args), vectors.width // vector.width)
         if len(args) == 2:
             return self._elementwise(function.capitalize(), *args)
         return Node(function, tuple(args))

@@ -7,6 +7,7 @@ power of the duration (see `_duration_powers`). Joules as targets make losses va
 into the graph.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from simcore.errors import DatasetError
 from simcore.recording import Steps
 from simcore.spec import CircuitSpec, PortKind
-from surrogates.design import Design, fit_design
+from surrogates.design import Design, fit_design, whole_design
 from surrogates.features import Floats, Rows
 from surrogates.layout import Layout
 
@@ -135,6 +136,12 @@ class Frame:
                 scale[column] = max(float(y.std()), 1e-6 * abs(offset[column]), SMALLEST_SCALE)
         return replace(self, weights=np.zeros_like(self.weights), offset=offset, scale=scale)
 
+    def whole(self, table: Table, arrays: Sequence[str]) -> "Frame":
+        """Return the plain frame whose design has the array ports whole, for families that want them."""
+        plain, design = self.plain(table), whole_design(self.design.layout.spec, arrays)
+        n_columns = plain.weights.shape[1]
+        return replace(plain, design=design, weights=np.zeros((len(design.names), n_columns)))
+
     def decode(self, x: Rows, z: Rows, t: Rows, event_bias: float = 0.0) -> Answer:
         """Turn a family's matrix into physical values; `event_bias` is added to the logit of the event."""
         targets = self.targets
@@ -180,7 +187,7 @@ def fit_step_frame(spec: CircuitSpec, steps: Steps, *, idle: bool) -> Frame:
         fired=branched,
         latency=int(timed.sum()) >= MIN_EVENTS,
         branched=branched,
-        duration_powers=(0.0, 0.0),
+        duration_powers=(1.0, 1.0) if spec.kind == "static" else (0.0, 0.0),
     )
     kinds = (PortKind.INPUT, PortKind.PARAM, PortKind.STATE)
     table = step_table(spec, steps, targets)

@@ -134,6 +134,12 @@ class GraphBuilder:
             return self.add("MatMul", arg, self.tensor(np.ones((width, 1))))
         return self.add(f"Reduce{how.capitalize()}", arg, axes=[1], keepdims=1)
 
+    def dot(self, a: str, b: str, n: int, m: int) -> str:
+        """Part of `features.Arithmetic`."""
+        rows = self.add("Reshape", b, self.tensor(np.array([0, m, n])))
+        vector = self.add("Reshape", a, self.tensor(np.array([0, n, 1])))
+        return self.add("Reshape", self.add("MatMul", rows, vector), self.tensor(np.array([0, m])))
+
     def finish(
         self,
         inputs: Mapping[str, int | None],

@@ -57,6 +57,7 @@ class LightgbmFamily:
     requires: ClassVar[tuple[str, ...]] = ("lightgbm", "onnx")
     teacher: ClassVar[str] = ""
     residual: ClassVar[bool] = True
+    arrays: ClassVar[bool] = False
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Fit one booster per column, stopped early on the selection rows."""

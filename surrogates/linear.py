@@ -23,6 +23,7 @@ class LinearFamily:
     requires: ClassVar[tuple[str, ...]] = ("onnx",)
     teacher: ClassVar[str] = ""
     residual: ClassVar[bool] = True
+    arrays: ClassVar[bool] = False
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Fit the event; the frame has fitted the rest."""

@@ -24,6 +24,7 @@ class MeanFamily:
     requires: ClassVar[tuple[str, ...]] = ("onnx",)
     teacher: ClassVar[str] = ""
     residual: ClassVar[bool] = False
+    arrays: ClassVar[bool] = False
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Count the events; the means are the frame's."""

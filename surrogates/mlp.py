@@ -57,6 +57,7 @@ class MlpFamily:
     requires: ClassVar[tuple[str, ...]] = ("onnx",)
     teacher: ClassVar[str] = ""
     residual: ClassVar[bool] = True
+    arrays: ClassVar[bool] = False
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Fit one network per set of rows: all rows for the event, those with and those without one."""

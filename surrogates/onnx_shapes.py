@@ -140,6 +140,15 @@ def _slice(inputs: Sequence[Tensor], attributes: Attributes) -> Shape:
     return tuple(shape)
 
 
+def _reshape(inputs: Sequence[Tensor], attributes: Attributes) -> Shape:
+    shape, sizes = inputs[0].shape, _integers(inputs[1], "sizes")
+    if shape[:1] != (None,) or sizes[:1] != [0] or min(sizes[1:], default=0) < 1:
+        raise ValueError(f"{shown(shape)} into {sizes}, expected rows kept (0) and other sizes above 0")
+    if math.prod(sizes[1:]) != elements(shape):
+        raise ValueError(f"{shown(shape)} into {sizes}: rows of {elements(shape)} values")
+    return (None, *sizes[1:])
+
+
 def _cast(inputs: Sequence[Tensor], attributes: Attributes) -> Shape:
     if attributes.get("to") not in (FLOAT, DOUBLE):
         raise ValueError(f"type {attributes.get('to')}, expected float32 or float64")
@@ -179,7 +188,8 @@ def _operator(fewest: int, most: int, shape: Any, **attributes: str) -> Operator
 _ONE, _TWO, _MANY = _operator(1, 1, _broadcast), _operator(2, 2, _broadcast), _operator(1, 64, _broadcast)
 
 OPERATORS: Mapping[tuple[str, str], Operator] = {
-    **{("", op): _ONE for op in ("Abs", "Exp", "Identity", "Log", "Neg", "Relu", "Sigmoid", "Sqrt", "Tanh")},
+    **{("", op): _ONE for op in ("Abs", "Elu", "Exp", "Identity", "Log", "Neg", "Relu", "Sigmoid")},
+    **{("", op): _ONE for op in ("Sqrt", "Tanh")},
     **{("", op): _TWO for op in ("Add", "Div", "Greater", "Mul", "Pow", "Sub")},
     **{("", op): _MANY for op in ("Max", "Min")},
     ("", "ArgMax"): _operator(1, 1, _arg_max, axis="i", keepdims="i", select_last_index="i"),
@@ -190,6 +200,7 @@ OPERATORS: Mapping[tuple[str, str], Operator] = {
     ("", "MatMul"): _operator(2, 2, _matmul),
     ("", "ReduceMax"): _operator(1, 2, _reduce, axes="ints", keepdims="i"),
     ("", "ReduceMin"): _operator(1, 2, _reduce, axes="ints", keepdims="i"),
+    ("", "Reshape"): _operator(2, 2, _reshape),
     ("", "Slice"): _operator(4, 5, _slice),
     ("", "Where"): _operator(3, 3, _broadcast),
     ("ai.onnx.ml", "TreeEnsembleRegressor"): _operator(1, 1, _ensemble, **TREE_ATTRIBUTES),

@@ -56,6 +56,7 @@ class TableFamily:
     requires: ClassVar[tuple[str, ...]] = ("onnx",)
     teacher: ClassVar[str] = ""
     residual: ClassVar[bool] = False
+    arrays: ClassVar[bool] = False
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Draw the rows; a target that a row lacks is that of the nearest training row that has it."""

@@ -35,7 +35,7 @@ from surrogates.layout import Layout
 from surrogates.reset import fit_reset
 from surrogates.shipped import ALL, bundle_root, ranked
 from surrogates.step_graph import build_graph
-from surrogates.tables import step_tables
+from surrogates.tables import StepTables, step_tables
 
 MAX_PARITY_GAP = 1e-5
 """Largest 99.9th percentile of |ONNX - native| over the range of a head."""
@@ -54,12 +54,12 @@ class Trained:
     info: BundleInfo
 
 
-def available_families() -> dict[str, Family]:
-    """Return the registered families whose libraries are installed; those that need a teacher come last."""
+def available_families(spec: CircuitSpec) -> dict[str, Family]:
+    """Return the families for a circuit whose libraries are installed, those that need a teacher last."""
     families = {
         name: registry.load("surrogate_families", name) for name in registry.names("surrogate_families")
     }
-    found = [family for family in families.values() if not _missing(family)]
+    found = [each for each in families.values() if not _missing(each) and (spec.array or not each.arrays)]
     return {family.name: family for family in sorted(found, key=lambda family: family.teacher != "")}
 
 
@@ -80,7 +80,7 @@ def train(
     UserError (a library is missing), or BundleError when the other families are written (a graph does not do
     what its model does).
     """
-    families = wanted(family)
+    families = wanted(family, spec)
     dataset = load_dataset(recordings, spec, seed)
     training = Training(dataset, bundle_root(spec) if out is None else out, seed)
     end_s = time.monotonic() + budget_minutes * 60
@@ -104,11 +104,18 @@ def train(
     return sorted(finished, key=lambda each: [path for path, _ in order].index(each.path))
 
 
-def wanted(family: str) -> list[Family]:
-    """Return the family of that name after its teacher, or all installed ones for `all`; raises UserError."""
+def wanted(family: str, spec: CircuitSpec) -> list[Family]:
+    """Return the family of that name after its teacher, or all that are for `spec` and installed for `all`.
+
+    Raises UserError where a library is missing, or the circuit is none for the family.
+    """
     if family == ALL:
-        return list(available_families().values())
+        return list(available_families(spec).values())
     found: Family = registry.load("surrogate_families", family)
+    if found.arrays and spec.array is None:
+        raise UserError(
+            f"family '{family}' learns arrays of cells; circuit '{spec.name}' has no [array] in its manifest"
+        )
     missing = _missing(found)
     if missing:
         raise UserError(
@@ -139,18 +146,27 @@ class Training:
         """Train a family, check its graphs, measure it on the selection part and write its bundle."""
         start, spec = time.monotonic(), self._dataset.spec
         graphs, gates = {}, {}
+        frames: dict[str, Frame] = {}
         for name, first, share in (("driven", 0.0, DRIVEN_SHARE), ("idle", DRIVEN_SHARE, 0.2)):
-            part = replace(_share_of(effort, first, share, name), fitted=self._models[name])
+            part = replace(
+                _share_of(effort, first, share, name),
+                fitted=self._models[name],
+                checkpoint=self._root / f".{family.name}-{name}.checkpoint",
+            )
             table = self._tables[name]
-            frame = table.frame if family.residual else table.frame.plain(table.train)
-            model = family.fit(frame, table.train, table.selection, part)
+            if table.frame is self._tables["driven"].frame and name != "driven":  # a static circuit
+                frame, model = frames["driven"], self._models["driven"][family.name]
+            else:
+                frame = _frame_for(family, table)
+                model = family.fit(frame, table.train, table.selection, part)
+            frames[name] = frame
             self._models[name][family.name] = model
             graphs[name] = build_graph(name, frame, model, _metadata(spec))
             gates[name] = _gate(graphs[name], frame, model, table.train.x[:GATE_ROWS], name)
         graphs["reset"] = build_graph("reset", *self._reset, _metadata(spec))
         fit_s = time.monotonic() - start
         effort.progress(0.96, "closed loop on the selection and calibration runs")
-        info = self._info(family, effort.seed)
+        info = self._info(family, effort.seed, frames)
         bundle = _opened(info, graphs, spec)
         metrics = {
             "parity": gates,
@@ -183,11 +199,11 @@ class Training:
     def _closed_loop(self, bundle: SurrogateBundle, part: str) -> dict[str, float | None]:
         return closed_loop(bundle, self._dataset.spec, *self._dataset.replays(part))
 
-    def _info(self, family: Family, seed: int) -> BundleInfo:
+    def _info(self, family: Family, seed: int, frames: Mapping[str, Frame]) -> BundleInfo:
         dataset, spec = self._dataset, self._dataset.spec
         detector = spec.of(PortKind.OUTPUT)[0].detector
         packages = ("numpy", "onnx", "onnxruntime", *(name for name in family.requires if name != "onnx"))
-        frames = {name: table.frame for name, table in self._tables.items()} | {"reset": self._reset[0]}
+        frames = {**frames, "reset": self._reset[0]}
         models = {name: dict(fitted[family.name].describe()) for name, fitted in self._models.items()}
         return BundleInfo(
             schema_version=SCHEMA,
@@ -207,6 +223,15 @@ class Training:
             versions={"python": platform.python_version()} | {name: version(name) for name in packages},
             files={},
         )
+
+
+def _frame_for(family: Family, table: StepTables) -> Frame:
+    """Return the frame with the columns and targets that a family wants."""
+    if family.arrays:
+        array = table.frame.design.layout.spec.array
+        assert array is not None
+        return table.frame.whole(table.train, (array.voltage, array.positive, array.negative))
+    return table.frame if family.residual else table.frame.plain(table.train)
 
 
 def _opened(info: BundleInfo, graphs: Mapping[str, bytes], spec: CircuitSpec) -> SurrogateBundle:

@@ -37,6 +37,7 @@ class TrunkFamily:
     requires: ClassVar[tuple[str, ...]] = ("torch", "onnx")
     teacher: ClassVar[str] = ""
     residual: ClassVar[bool] = True
+    arrays: ClassVar[bool] = False
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Train with one-cycle AdamW for as many epochs as the budget allows, at most MAX_EPOCHS."""

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from architectures.crossbar_mlp import CIRCUIT, CrossbarOptions, centre
+from architectures.crossbar_mlp import CIRCUIT, CrossbarOptions
 from architectures.datasets import digits, mnist
+from architectures.dense_stages import centre
 from architectures.mapping import Tiles
 from architectures.training.store import save
 from simcore.closed_form import load_constants

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from architectures.converters import Converters, dac
-from architectures.crossbar_mlp import CrossbarMlp, CrossbarOptions, centre
+from architectures.crossbar_mlp import CrossbarMlp, CrossbarOptions
+from architectures.dense_stages import centre
 from architectures.mapping import Tiles
 from simcore import load_scenario, run
 from simcore.architecture import Batch, LayerOutput, Network

@@ -1,0 +1,125 @@
+"""Stages of a dense network on analog dot products: pixels in, sums through a sigmoid, scores out."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from architectures.converters import Converters, dac
+from architectures.mapping import Tiles, all_units
+from simcore.architecture import Delivery, LayerOutput, Observation
+from simcore.bank import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What the DACs drive: `bits` over 0..full_scale_v."""
+
+    bits: int
+    full_scale_v: float
+
+
+class ImageStage:
+    """Drives the pixels into the first layer at step 0."""
+
+    def __init__(self, layer: str, tiles: Tiles, images: Floats, levels: Levels) -> None:
+        self.path: tuple[str, ...] = ("dac",)
+        self._layer, self._tiles, self._levels = layer, tiles, levels
+        self._values = images.reshape(len(images), -1)
+
+    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
+        """Deliver at step 0 only; the engine gates the levels afterwards."""
+        if step != 0:
+            return nothing(self._tiles.rows)
+        return drive(self._layer, self._tiles, self._values, self._levels, {})
+
+
+class SigmoidStage:
+    """Converts and adds the partial sums of the layer before, and drives their sigmoid into this layer."""
+
+    def __init__(
+        self,
+        layer: str,
+        reader: Converters,
+        tiles: Tiles,
+        due: int,
+        levels: Levels,
+        slope: float,
+        bias_v: Floats | float = 0.0,
+    ) -> None:
+        """`slope` of the sigmoid in 1/V; `bias_v` (n_inputs,) is added to the sums."""
+        self.path: tuple[str, ...] = (*reader.path, "sigmoid", "dac")
+        self._layer, self._reader, self._tiles, self._due, self._levels = layer, reader, tiles, due, levels
+        self._slope, self._bias_v = slope, bias_v
+
+    def deliver(self, step: int, sources: tuple[LayerOutput, ...]) -> Delivery:
+        """Deliver once, `delay_periods` after the source layer was driven."""
+        if step != self._due:
+            return nothing(self._tiles.rows)
+        sums_v, actions = self._reader.read(sources[0].outputs)
+        actions |= {(self._layer, "sigmoid"): np.full(len(sums_v), float(self._tiles.n_inputs))}
+        activity = 1.0 / (1.0 + np.exp(-self._slope * (sums_v + self._bias_v)))
+        delivery = drive(self._layer, self._tiles, activity, self._levels, actions)
+        return replace(delivery, work=(self._reader.work,))
+
+
+class VoltageReadout:
+    """Scores are the summed output voltages of the last layer in the period in which it is driven."""
+
+    def __init__(self, reader: Converters, due: int, n_lanes: int, bias_v: Floats | float = 0.0) -> None:
+        """`bias_v` (n_classes,) is added to the sums."""
+        self.path = reader.path
+        self._reader, self._due, self._bias_v = reader, due, bias_v
+        self._scores = np.zeros((n_lanes, reader.tiles.n_outputs))
+
+    def observe(self, step: int, source: LayerOutput) -> Observation:
+        """Read the last layer once."""
+        if step != self._due:
+            return Observation()
+        sums_v, actions = self._reader.read(source.outputs)
+        self._scores = sums_v + self._bias_v
+        return Observation(actions, np.ones(len(self._scores), np.bool_), (self._reader.work,))
+
+    def scores(self) -> Floats:
+        """Return the summed voltages, (n_lanes, n_classes)."""
+        return self._scores
+
+
+def drive(
+    layer: str,
+    tiles: Tiles,
+    activity: Floats,
+    levels: Levels,
+    actions: dict[tuple[str, str], Floats],
+) -> Delivery:
+    """Deliver `activity` (n_lanes, n_inputs) in 0..1 as DAC levels to all units of a layer."""
+    n_lanes = len(activity)
+    levels_v = tiles.levels(dac(activity, levels.bits, levels.full_scale_v))
+    return Delivery(
+        units=all_units(n_lanes, tiles.n_units),
+        inputs=levels_v.reshape(n_lanes * tiles.n_units, tiles.rows),
+        actions=actions
+        | {
+            (layer, "dac"): np.full(n_lanes, float(tiles.n_inputs)),
+            (layer, "register"): np.full(n_lanes, float(tiles.n_inputs)),
+        },
+    )
+
+
+def parts_of(reader: Converters, n_inputs: int) -> dict[str, int]:
+    """Return the converters of a layer, and the registers on both sides of it."""
+    parts = reader.parts
+    return parts | {"dac": n_inputs, "register": parts["register"] + n_inputs}
+
+
+def nothing(n_in: int) -> Delivery:
+    """Return a delivery to no unit."""
+    return Delivery(units=np.empty(0, dtype=np.int64), inputs=np.empty((0, n_in)))
+
+
+def centre(images: NDArray[np.float64], side: int | None) -> Floats:
+    """Return the centre crop of `side` x `side` pixels of images (n, height, width); None: all of them."""
+    if side is None:
+        return images
+    top, left = ((size - side) // 2 for size in images.shape[1:])
+    return images[:, top : top + side, left : left + side]

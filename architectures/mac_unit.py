@@ -1,0 +1,131 @@
+"""Multilayer perceptron on whole MAC blocks: arrays of cells with their periphery, digital sigmoids between.
+
+Pixels become levels of 0..0.3 V; each unit, a block of `tiles` x `rows` lines and pairs of columns, answers
+with one voltage for each pair, which grows with the dot product of its lines. The partial sums of an output over
+the blocks are converted and added, get their bias, pass a sigmoid and a DAC into the next layer. Blocks after
+SEMULATOR, arXiv 2101.07864; network and sigmoid after LASANA, arXiv 2507.10748.
+"""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from architectures.converters import Converters
+from architectures.dense_stages import ImageStage, Levels, SigmoidStage, VoltageReadout, centre, parts_of
+from architectures.mapping import Blocks
+from architectures.weights import load_weights
+from simcore.architecture import Batch, DigitalStage, Layer, Network, Options
+from simcore.bank import Floats
+from simcore.errors import ScenarioError, WeightsError
+
+CIRCUIT = "rram_mac"
+
+
+class MacUnitOptions(Options):
+    """Options of `mac_unit`."""
+
+    crop: int | None = Field(default=None, ge=1)
+    """Side of the centre crop of the image; none: the whole image."""
+    tiles: int = Field(default=4, ge=1)
+    """Tiles of a block; tiles, rows and columns must be the sizes of the circuit."""
+    rows: int = Field(default=64, ge=1)
+    """Lines of a tile."""
+    columns: int = Field(default=2, ge=2, multiple_of=2)
+    """Columns of a block; each pair of them is one output."""
+    r_f: float = Field(default=10e3, gt=0)
+    """Feedback resistance of the output stages in Ohm."""
+    g_off_s: float = Field(default=1e-6, gt=0)
+    """Conductance of a cell of weight 0 in S."""
+    g_span_s: float = Field(default=8e-6, gt=0)
+    """By how much a weight of 1 raises the conductance of one of its two cells, in S."""
+    unit_v: float = Field(default=0.029, gt=0)
+    """What one input at full level adds to an output over a weight of 1; biases are added in this unit."""
+    slope: float = Field(default=16.0, gt=0)
+    """Slope of the sigmoid in 1/V."""
+    converters: Literal["before", "after"] = "before"
+    """Convert each partial sum, then add; or add the analog partial sums, then convert once."""
+    rows_per_adc: int = Field(default=1, ge=1)
+    """Outputs that share one converter; it takes them one behind the other."""
+    bits: int = Field(default=8, ge=2, le=16)
+    """Resolution of the DACs and ADCs."""
+    level_v: float = Field(default=0.3, gt=0)
+    """Levels are 0..level_v."""
+    full_scale_v: float = Field(default=0.8, gt=0)
+    """Converters take -full_scale_v..full_scale_v."""
+    delay_periods: int = Field(default=2, ge=1)
+    """Periods from one layer's edge to the next one's; 2: settle, then a period of digital logic."""
+
+
+class MacUnit:
+    """Architecture `mac_unit`; weights from -1 to 1."""
+
+    options_type: ClassVar[type[Options]] = MacUnitOptions
+
+    def __init__(self, weights: str, options: MacUnitOptions, image_shape: tuple[int, int]) -> None:
+        crop = options.crop
+        if crop is not None and crop > min(image_shape):
+            raise ScenarioError(f"architecture.options.crop: got {crop}, expected at most {min(image_shape)}")
+        n_pixels = image_shape[0] * image_shape[1] if crop is None else crop * crop
+        self._options = options
+        self._dense = load_weights(weights, n_pixels)
+        self._blocks = tuple(
+            Blocks(
+                n_inputs=dense.weight.shape[1],
+                n_outputs=dense.weight.shape[0],
+                rows=options.tiles * options.rows,
+                pairs=options.columns // 2,
+            )
+            for dense in self._dense
+        )
+        for i, dense in enumerate(self._dense, 1):
+            largest = float(np.abs(dense.weight).max())
+            if largest > 1:
+                raise WeightsError(f"{weights}: fc{i}.weight: got {largest:g}, expected -1 to 1")
+
+    def network(self, batch: Batch) -> Network:
+        """Return one layer of blocks per dense layer."""
+        options, last = self._options, len(self._dense) - 1
+        names = tuple(f"fc{i + 1}" for i in range(last + 1))
+        readers = tuple(
+            Converters(
+                name, blocks, options.bits, options.full_scale_v, options.converters, options.rows_per_adc
+            )
+            for name, blocks in zip(names, self._blocks, strict=True)
+        )
+        biases_v = [options.unit_v * dense.bias for dense in self._dense]
+        levels = Levels(options.bits, options.level_v)
+        images = centre(batch.images, options.crop)
+        stages: list[DigitalStage] = [ImageStage(names[0], self._blocks[0], images, levels)]
+        for i in range(1, last + 1):
+            due = i * options.delay_periods
+            stages.append(
+                SigmoidStage(
+                    names[i], readers[i - 1], self._blocks[i], due, levels, options.slope, biases_v[i - 1]
+                )
+            )
+        layers = tuple(
+            Layer(
+                name=names[i],
+                circuit=CIRCUIT,
+                n_units=self._blocks[i].n_units,
+                params=self._params(i),
+                stage=stages[i],
+                sources=names[i - 1 : i] if i else (),
+                delay_periods=options.delay_periods if i else 1,
+                parts=parts_of(readers[i], self._blocks[i].n_inputs),
+            )
+            for i in range(last + 1)
+        )
+        due = last * options.delay_periods
+        readout = VoltageReadout(readers[last], due, len(batch.images), biases_v[last])
+        return Network(layers=layers, readout=readout, n_steps=due + 2)
+
+    def _params(self, i: int) -> dict[str, Floats]:
+        options, blocks = self._options, self._blocks[i]
+        weight = blocks.cells(self._dense[i].weight)
+        return {
+            "r_f": np.full(blocks.n_units, options.r_f),
+            "g_pos": options.g_off_s + options.g_span_s * np.maximum(weight, 0.0),
+            "g_neg": options.g_off_s + options.g_span_s * np.maximum(-weight, 0.0),
+        }
