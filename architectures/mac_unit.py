@@ -1,9 +1,9 @@
 """Multilayer perceptron on whole MAC blocks: arrays of cells with their periphery, digital sigmoids between.
 
 Pixels become levels of 0..0.3 V; each unit, a block of `tiles` x `rows` lines and pairs of columns, answers
-with one voltage for each pair, which grows with the dot product of its lines. The partial sums of an output over
-the blocks are converted and added, get their bias, pass a sigmoid and a DAC into the next layer. Blocks after
-SEMULATOR, arXiv 2101.07864; network and sigmoid after LASANA, arXiv 2507.10748.
+with one voltage for each pair, which grows with the dot product of its lines. The partial sums of an output
+over the blocks are converted and added, get their bias, pass a sigmoid and a DAC into the next layer. Blocks
+after SEMULATOR, arXiv 2101.07864; network and sigmoid after LASANA, arXiv 2507.10748.
 """
 
 from typing import ClassVar, Literal

@@ -22,8 +22,8 @@ from simcore.shown import Shown
 from simcore.spec import PortKind
 from simcore.whole import Events, Habits, events_of, whole_input
 
-ROWS = 2**20
-"""Rows of a layer, about, that are answered together."""
+ROWS, VALUES = 2**20, 2**27
+"""Rows of a layer, about, that are answered together, and numbers in all their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,10 @@ class Engine:
             n_rows = size + (2 + seat.bank.spec.tail_periods) * len(events.unit)
             if not self._merge_idle:
                 n_rows = size * len(deliveries)
-            size = max(1, size * ROWS // max(n_rows, ROWS))
+            spec = seat.bank.spec
+            n_columns = sum(spec.width(kind) for kind in PortKind)
+            most = min(ROWS, VALUES // n_columns)
+            size = max(1, size * most // max(n_rows, most))
         counts: list[Counts] = []
         for first in range(0, seat.n_units, size):
             units = slice(first, min(first + size, seat.n_units))

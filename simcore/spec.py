@@ -136,6 +136,8 @@ class ArraySpec(Record):
     tiles: str
     rows: str
     """Sizes."""
+    sinh_per_v: float = Field(default=0.0, ge=0)
+    """a of a cell's current G sinh(a V) / a; 0: ohmic."""
     stage_ohm: float = Field(gt=0)
     """Resistors between the inverting stage and its columns."""
     tile_ohm: float = Field(gt=0)

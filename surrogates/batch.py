@@ -14,13 +14,20 @@ from surrogates.features import Rows
 from surrogates.layout import Layout
 from surrogates.ranges import RangeCounter
 
-CHUNK = 2048
-"""Rows per call of onnxruntime: the activations stay in the cache."""
+CHUNK, VALUES = 2048, 2**18
+"""Rows per call of onnxruntime at most, and values of its input: the activations stay in the cache."""
 BLOCK = 16
 """Rows are padded to a multiple of this: vector kernels treat the rest of a block by other code, and a
 unit's result would depend on how many are stepped with it."""
 GRAPHS = ("driven", "idle")
 """By whether a row is idle."""
+
+
+def rows_per_call(width: int) -> int:
+    """Return the rows per call of a graph with `width` inputs, a multiple of BLOCK."""
+    return int(np.clip(VALUES // width // BLOCK * BLOCK, BLOCK, CHUNK))
+
+
 _NO_BIAS = np.zeros((CHUNK, 1), np.float32)
 
 
@@ -33,6 +40,7 @@ class BatchReplay:
         """`states`: whether the state after each step is wanted."""
         self._bundle, self._spec, self._ranges = bundle, spec, ranges
         self._layout = Layout(spec)
+        self._rows = rows_per_call(self._layout.width)
         self._swings = swings(spec) if bundle.info.min_swing is not None else None
         widths = {"outputs": spec.width(PortKind.OUTPUT), "state": spec.width(PortKind.STATE) * states}
         heads = ("outputs", "state", "supply_j", "input_j", "latency_s", "fired")
@@ -87,8 +95,8 @@ class BatchReplay:
         answers = np.empty((len(x), self._width), np.float32)
         for call, (begin, size, is_idle) in enumerate(slots.calls):
             graph = GRAPHS[is_idle]
-            for first in range(begin, begin + size, CHUNK):
-                rows = slice(first, min(first + CHUNK, begin + size))
+            for first in range(begin, begin + size, self._rows):
+                rows = slice(first, min(first + self._rows, begin + size))
                 units = unit[rows]
                 x[rows, states] = state.take(units, axis=0)
                 found = self._bundle.run(graph, x[rows], _NO_BIAS[: len(units)])

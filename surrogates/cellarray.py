@@ -28,6 +28,12 @@ class CellArray:
         """Row voltages, on all tiles."""
         return self.tiles * self.rows
 
+    @property
+    def bend(self) -> tuple[float, float]:
+        """How a cell's current over v, and its conductance, rise with v^2: first terms of sinh and cosh."""
+        square = (self.array.sinh_per_v * self.v_scale) ** 2
+        return square / 6, square / 2
+
     def split(self, z: Tensor) -> "Cells":
         """Take apart the input of `design.whole_design`, (k, scalars + lines + 2 * pairs * lines)."""
         array, start = self.array, len(self.scalars)

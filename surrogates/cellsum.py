@@ -12,6 +12,7 @@ too stiff for gradient descent. A small network then learns from all steps what 
 supply's energy and the latency.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -38,6 +39,8 @@ FITTED_STEPS = 1500
 """Steps of the least squares; their residuals are taken in parts of PART."""
 PART = 128
 ENERGY_WEIGHT = 0.3
+PRIOR = 0.01
+"""How much the manifest's values weigh: constants that the steps say nothing of keep them."""
 HIDDEN = 24
 REST = ("current", "output", "supply", "latency")
 """What the small network says of each pair."""
@@ -62,10 +65,11 @@ class CellSum:
         """Energy of a power of one unit over a period."""
 
     def initial(self, rng: np.random.Generator) -> dict[str, Rows]:
-        """Return ohmic cells, the manifest's periphery, and a rest of nearly nothing."""
+        """Return cells and periphery as the manifest has them, and a rest of nearly nothing."""
         array, cells = self.cells.array, self.cells
         table = np.zeros((CURRENT[0] + LOAD[0], max(CURRENT[1] + 1, LOAD[1])))
         table[0, 1] = table[CURRENT[0], 0] = 1.0
+        table[0, 3], table[CURRENT[0], 2] = cells.bend
         offset, scale = self._frame.offset, self._frame.scale
         w = nominal(cells) | {
             "cells": table,
@@ -227,16 +231,20 @@ class _LeastSquares:
         return {name: w[name].numpy() for name in ("cells", *LEARNED)}
 
     def residuals(self, vector: Floats) -> Floats:
-        """Return errors of outputs and input power, in spreads."""
+        """Return errors of outputs and input power, in spreads, and of the vector against its start."""
         with self._torch.no_grad():
             at = self._torch.from_numpy(vector)
-            return np.concatenate([self._residual(at, *part).numpy() for part in self._parts])
+            errors = [self._residual(at, *part).numpy() for part in self._parts]
+        return np.concatenate([*errors, PRIOR * (vector - self.start())])
 
     def jacobian(self, vector: Floats) -> Floats:
         """Return the derivatives of the residuals."""
         at = self._torch.from_numpy(vector)
-        forward: Callable[..., Any] = self._torch.func.jacfwd(self._residual)
-        return np.concatenate([forward(at, *part).numpy() for part in self._parts])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of its own use of torch.jit
+            forward: Callable[..., Any] = self._torch.func.jacfwd(self._residual)
+            slopes = [forward(at, *part).numpy() for part in self._parts]
+        return np.concatenate([*slopes, PRIOR * np.eye(len(vector))])
 
     def _residual(self, vector: Tensor, z: Tensor, volts: Tensor, power: Tensor) -> Tensor:
         out, _, spent, _ = self._net.physics(self.weights(vector), z)
@@ -279,7 +287,7 @@ class CellSumFamily:
         z = frame.design.standardise(train.x[some])
         problem = _LeastSquares(net, w, z, *net.measured(train.y[some]))
         found = least_squares(
-            problem.residuals, problem.start(), problem.jacobian, x_scale="jac", max_nfev=40
+            problem.residuals, problem.start(), problem.jacobian, x_scale="jac", ftol=1e-3, max_nfev=15
         )
         w |= {name: np.asarray(value, np.float32) for name, value in problem.weights_of(found.x).items()}
         fixed = [name for name in w if not name.startswith("rest")]

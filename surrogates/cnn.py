@@ -30,8 +30,6 @@ CHANNELS = (16, 8, 4, 32)
 PAIRED = 32
 """Channels of the last convolution, over the two columns of a pair."""
 SOLVER = (32, 16)
-HEAD = {"flow": 0.97, "bend": 0.24, "load": 0.95, "load_bend": 0.72}
-"""The head's constants at the start: flow and load of a cell, and how they rise with the square of v."""
 CURRENT, LOAD = 1.0, 0.05
 """What one unit of the last layer is: current into an output stage, share of the load on it."""
 SCHEDULE = Schedule(batch=128, rate=2e-3, epochs=200, halve_at=(0.5, 0.75, 0.9))
@@ -49,7 +47,7 @@ class Conv4Xbar:
         self._scale = frame.scale[self._outputs].astype(np.float32)[None]
 
     def initial(self, rng: np.random.Generator) -> dict[str, Rows]:
-        """Return weights before training; the head starts as cells of sinh(4 v / V) in a row up to 0.3 V."""
+        """Return weights before training; the head starts as cells that bend as the manifest says."""
         cells = self.cells
         folded = cells.rows // int(np.prod(SPANS))
         convolutions = [
@@ -57,7 +55,8 @@ class Conv4Xbar:
         ] + [(2 * CHANNELS[-1], PAIRED)]
         widths = (PAIRED * cells.tiles * folded * cells.pairs, *SOLVER, 2 * cells.pairs + self._n_heads)
         w = nominal(cells)
-        w |= {name: np.full((1, 1), value, np.float32) for name, value in HEAD.items()}
+        head = {"flow": 1.0, "bend": cells.bend[0], "load": 1.0, "load_bend": cells.bend[1]}
+        w |= {name: np.full((1, 1), value, np.float32) for name, value in head.items()}
         w |= {
             "c0.v": glorot(rng, 2, CHANNELS[0])[:1],
             "c0.g": glorot(rng, 2, CHANNELS[0])[:1],

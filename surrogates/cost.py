@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from surrogates.batch import CHUNK
+from surrogates.batch import rows_per_call
 from surrogates.bundle import SurrogateBundle
 from surrogates.features import Rows
 
@@ -16,10 +16,10 @@ REPEATS = 5
 def us_per_event(bundle: SurrogateBundle, graph: str, x: Rows) -> float:
     """Return the microseconds of CPU that a row of `x` costs in a batch; the best of REPEATS."""
     rows = np.ascontiguousarray(np.resize(x, (BATCH, x.shape[1])))
-    best = np.inf
+    best, size = np.inf, rows_per_call(x.shape[1])
     for _ in range(REPEATS):
         start = time.process_time()
-        for first in range(0, BATCH, CHUNK):
-            bundle.run(graph, rows[first : first + CHUNK])
+        for first in range(0, BATCH, size):
+            bundle.run(graph, rows[first : first + size])
         best = min(best, time.process_time() - start)
     return float(1e6 * best / BATCH)

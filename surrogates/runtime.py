@@ -24,7 +24,7 @@ from simcore.guard import GuardedBank
 from simcore.manifest import explain
 from simcore.replay import joined, split_answer
 from simcore.spec import CircuitSpec, PortKind, Record
-from surrogates.batch import BLOCK, CHUNK, BatchReplay, swings
+from surrogates.batch import BLOCK, BatchReplay, rows_per_call, swings
 from surrogates.bundle import SurrogateBundle, shared_bundle
 from surrogates.features import Rows
 from surrogates.layout import Layout
@@ -207,7 +207,8 @@ class SurrogateBank:
         start = time.process_time()
         bias = np.zeros(len(x)) if event_bias is None else event_bias
         padded, biases = _padded(x), _padded(bias[:, None].astype(np.float32))
-        chunks = [slice(first, first + CHUNK) for first in range(0, len(padded), CHUNK)]
+        size = rows_per_call(padded.shape[1])
+        chunks = [slice(first, first + size) for first in range(0, len(padded), size)]
         parts = [self._bundle.run(graph, padded[chunk], biases[chunk]) for chunk in chunks]
         self._cpu_s += time.process_time() - start
         return {name: np.concatenate([part[name] for part in parts])[: len(x)] for name in parts[0]}

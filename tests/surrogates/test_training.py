@@ -157,7 +157,7 @@ def test_intervals_cover_the_runs_that_they_were_made_for(trained: Bundles) -> N
 def without_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """`linear` and `mean` are all that is installed, and the parity gate refuses the first of them."""
     families = {name: registry.load("surrogate_families", name) for name in ("linear", "mean")}
-    monkeypatch.setattr(training, "available_families", lambda: families)
+    monkeypatch.setattr(training, "available_families", lambda spec: families)
     gate = training._gate
     answers = iter([False, True, True])
 
