@@ -16,9 +16,9 @@ from surrogates.graph import GraphBuilder
 from surrogates.tensors import GraphTensor, Tensor, Weights, constants, parameters
 
 Forward = Callable[[dict[str, Tensor], Tensor], Tensor]
-LOSS_WEIGHTS = {Group.LATENCY: 0.02, Group.OUTPUT: 1.0, Group.ENERGY: 0.1}
-SHARP = 0.004
-"""Errors of outputs below this share of their spread count squared, larger ones as they are."""
+LOSS_WEIGHTS = {Group.LATENCY: 0.02, Group.OUTPUT: 1.0, Group.ENERGY: 0.5}
+SHARP = {Group.LATENCY: 0.5, Group.OUTPUT: 0.004, Group.ENERGY: 0.02}
+"""Errors below this share of a target's spread count squared, larger ones as they are."""
 CHECKPOINT_S = 30.0
 ROWS = 1024
 """Rows per call of a network that only answers."""
@@ -116,9 +116,7 @@ class _Fit:
         weight = np.array([LOSS_WEIGHTS[group] for group in frame.targets.groups], np.float32)
         share = np.maximum(train.valid.mean(axis=0), 1e-3)
         self._weight = torch.from_numpy((train.valid * (weight / share)).astype(np.float32))
-        self._sharp = torch.tensor(
-            [SHARP if group is Group.OUTPUT else 0.5 for group in frame.targets.groups]
-        )
+        self._sharp = torch.tensor([SHARP[group] for group in frame.targets.groups])
         self._rng = np.random.default_rng(effort.seed)
         digest = hashlib.sha256(repr((effort.seed, effort.epochs, schedule, z.shape)).encode())
         for array in (z[:: max(1, len(z) // 256)], t):
@@ -140,8 +138,7 @@ class _Fit:
             if time.monotonic() - saved > CHECKPOINT_S and self._effort.epochs:
                 self._save(done, losses)
                 saved = time.monotonic()
-        if self._effort.checkpoint is not None:
-            self._effort.checkpoint.unlink(missing_ok=True)
+        self._save(done, losses)
         weights = {name: value.detach().numpy().copy() for name, value in self._w.items()}
         return weights, {"epochs": epochs, "fit_s": round(time.monotonic() - start, 1), "loss": losses[-1]}
 

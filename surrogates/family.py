@@ -47,7 +47,7 @@ class Effort:
     fitted: Mapping[str, StepModel]
     """Models that other families learned on the same rows, by family: teachers."""
     checkpoint: Path | None = None
-    """Where a long training keeps what it has, to go on after a kill."""
+    """Where a long training keeps what it has, to go on after a kill; deleted when the bundle is written."""
 
 
 class Family(Protocol):

@@ -57,7 +57,8 @@ class GraphTensor:
 
     def __getitem__(self, key: tuple[slice, slice]) -> "GraphTensor":
         """Return self[:, start:stop] of a (k, n) tensor."""
-        return GraphTensor(self._builder, self._builder.columns(self.name, key[1]))
+        columns = slice(key[1].start or 0, key[1].stop)
+        return GraphTensor(self._builder, self._builder.columns(self.name, columns))
 
     def tanh(self) -> "GraphTensor":
         """Return tanh."""

@@ -151,7 +151,7 @@ class Training:
             part = replace(
                 _share_of(effort, first, share, name),
                 fitted=self._models[name],
-                checkpoint=self._root / f".{family.name}-{name}.checkpoint",
+                checkpoint=self._checkpoint(family, name),
             )
             table = self._tables[name]
             if table.frame is self._tables["driven"].frame and name != "driven":  # a static circuit
@@ -177,7 +177,13 @@ class Training:
         intervals = unit_intervals(bundle, spec, *self._dataset.replays("calibration"))
         found = info.model_copy(update={"metrics": metrics, "intervals": intervals})
         path = self._root / family.name
-        return Trained(path, write_bundle(path, found, graphs))
+        trained = Trained(path, write_bundle(path, found, graphs))
+        for name in self._tables:
+            self._checkpoint(family, name).unlink(missing_ok=True)
+        return trained
+
+    def _checkpoint(self, family: Family, graph: str) -> Path:
+        return self._root / f".{family.name}-{graph}.checkpoint"
 
     def read_test(self, trained: Sequence[Trained]) -> list[Trained]:
         """Add the figures of the test part to every bundle."""
