@@ -89,6 +89,9 @@ def find_bundle(spec: CircuitSpec, family: str, base: Path) -> Path:
     named = [(path, info) for path, info in bundles if family in (BEST, info.family)]
     if not named:
         known = ", ".join(info.family for _, info in bundles) or "none"
+        others = sorted(path.name for path in SHIPPED.glob(f"{spec.name}-*") if path.name != bundle_key(spec))
+        if others and not bundles:
+            known += f" (those of other sizes do not fit: {', '.join(others)})"
         raise BundleError(
             f"no bundle of family '{family}' for circuit '{spec.name}' in {bundle_root(spec)}; "
             f"there: {known}; {_hint(spec)}"
