@@ -25,6 +25,7 @@ from spice_ref.measure import Measured, Probe
 from spice_ref.netlist import Element, held_nodes, read_elements
 from spice_ref.probe import standard_probe
 from spice_ref.queue import JobQueue, open_queue
+from spice_ref.static import StaticReplay
 from spice_ref.sweep import Sweep
 from spice_ref.tasks import Listing, Point, Task, Trace, Transient, Waveforms
 
@@ -210,20 +211,32 @@ class SpiceBank:
     ) -> list[RasterResult]:
         """Answer whole rasters, each distinct one by one transient from reset; the bank's own state stays.
 
-        In a static circuit each `latency_every`-th raster also runs as a transient, for its latencies.
+        In a static circuit each distinct operating point is solved once, and each `latency_every`-th raster
+        also runs as a transient, for its latencies.
         """
-        results: dict[int, RasterResult] = {}
+        if self.spec.kind == "static":
+            results = self._replay_static(rasters, progress)
+        else:
+            found: dict[int, RasterResult] = {}
+            for place, trace, _ in self._bench.replay(rasters):
+                found[place] = raster_result(trace, self.spec)
+                progress(len(found) / len(rasters))
+            results = [found[place] for place in range(len(rasters))]
+        return [
+            replace(result, out_of_range=int(self._outside(raster.inputs).sum()))
+            for raster, result in zip(rasters, results, strict=True)
+        ]
+
+    def _replay_static(self, rasters: list[Raster], progress: Callable[[float], None]) -> list[RasterResult]:
         timed = range(0, len(rasters), self.spec.latency_every) if self.spec.latency_every else range(0)
-        total = len(rasters) + len(timed)
-        for place, trace, _ in self._bench.replay(rasters):
-            outside = int(self._outside(rasters[place].inputs).sum())
-            results[place] = replace(raster_result(trace, self.spec), out_of_range=outside)
-            progress(len(results) / total)
+        plan = StaticReplay(self.spec, rasters)
+        total = len(plan.sweeps) + len(timed)
+        results = plan.run(self._bench.replay, lambda done: progress(done / total))
         measured = self._bench.latencies([rasters[place] for place in timed])
-        for done, (place, latency_s) in enumerate(measured, len(rasters) + 1):
+        for done, (place, latency_s) in enumerate(measured, len(plan.sweeps) + 1):
             results[timed[place]] = with_latency(results[timed[place]], latency_s)
             progress(done / total)
-        return [results[place] for place in range(len(rasters))]
+        return results
 
     def counters(self) -> Mapping[str, NDArray[np.int64]]:
         """Return inputs out of range, and nodes that left the rails, summed over steps since reset."""

@@ -157,7 +157,7 @@ class Training:
             if table.frame is self._tables["driven"].frame and name != "driven":  # a static circuit
                 frame, model = frames["driven"], self._models["driven"][family.name]
             else:
-                frame = _frame_for(family, table)
+                frame = frame_for(family, table)
                 model = family.fit(frame, table.train, table.selection, part)
             frames[name] = frame
             self._models[name][family.name] = model
@@ -231,7 +231,7 @@ class Training:
         )
 
 
-def _frame_for(family: Family, table: StepTables) -> Frame:
+def frame_for(family: Family, table: StepTables) -> Frame:
     """Return the frame with the columns and targets that a family wants."""
     if family.arrays:
         array = table.frame.design.layout.spec.array

@@ -27,7 +27,8 @@ SHAPES = {"a": "rram_mac", "b": "rram_mac:tiles=2,columns=8"}
 FAMILIES = ("cnn", "cellsum", "linear")
 CURVES = {"cnn": 200, "cellsum": 40}
 """Epochs of the learning curves."""
-SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 35_000)
+SIZES = (1_000, 2_000, 5_000, 10_000, 20_000)
+"""Training samples; the bundle, trained on all uniform and mixed runs, is the last point."""
 TIMED = 12
 """Rasters that ngspice's time is taken from."""
 
@@ -79,12 +80,20 @@ def errors(shape: Shape) -> dict[str, Any]:
 
 
 def curves(shape: Shape) -> dict[str, Any]:
-    """Learning curves on the uniform runs."""
-    dataset = load_dataset(shape.work / f"{shape.key}-uniform.h5", shape.spec, 1)
+    """Learning curves on the uniform runs; the bundles, which had all runs, at their end."""
+    dataset, bundles = shape.dataset(), shape.bundles()
     return {
-        family: measure.learning_curve(dataset, family, SIZES, epochs, print)
+        family: [
+            *measure.learning_curve(dataset, family, SIZES, epochs, told),
+            measure.bundle_point(dataset, bundles[family]),
+        ]
         for family, epochs in CURVES.items()
     }
+
+
+def told(text: str) -> None:
+    """Print at once."""
+    print(text, flush=True)
 
 
 def surfaces(shape: Shape) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from surrogates.family import Effort
 from surrogates.frame import Table
 from surrogates.layout import Layout
 from surrogates.tables import StepTables, step_tables
-from surrogates.train import _frame_for
+from surrogates.train import frame_for
 
 DIGIT, SHARE = 3, 0.3
 """The published bound: errors below half of this decimal (of a volt) with this probability."""
@@ -101,29 +101,45 @@ def bundle_errors(bundle: SurrogateBundle, spec: CircuitSpec, steps: Steps) -> d
 def learning_curve(
     dataset: Dataset, family_name: str, sizes: Sequence[int], epochs: int, told: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Train on the first runs of the training part; return errors on the selection part by samples."""
+    """Train on uniform runs of the training part; return errors on those of the selection part by samples."""
     family = registry.load("surrogate_families", family_name)
-    tables = step_tables(dataset)["driven"]
-    frame = _frame_for(family, tables)
-    x, outputs = tables.selection.x, _outputs(tables)
+    frame = frame_for(family, tables := step_tables(dataset)["driven"])
+    mine, held_out = (_uniform(dataset, part) for part in ("train", "selection"))
+    train = _rows(tables.train, np.flatnonzero(mine))
+    x, expected = tables.selection.x[held_out], _outputs(tables)[held_out]
     points = []
     for size in sizes:
-        if size > len(tables.train.x):
-            continue
-        train = _first(tables.train, size)
         start = time.process_time()
-        model = family.fit(frame, train, tables.selection, Effort(1, 1e9, epochs, lambda *_: None, {}))
+        effort = Effort(1, 1e9, epochs, lambda *_: None, {})
+        model = family.fit(frame, _rows(train, np.arange(size)), tables.selection, effort)
         cpu_s = time.process_time() - start
-        z = frame.design.standardise(x)
-        found = frame.decode(x, z, model.predict(z)).outputs
-        off = np.abs(found - outputs)
-        points.append({"samples": size, "mae_v": float(off.mean()), "cpu_s": cpu_s})
-        told(f"{family_name}, {size} samples: {1e3 * off.mean():.3f} mV, {cpu_s:.0f} s")
+        found = frame.decode(x, (z := frame.design.standardise(x)), model.predict(z)).outputs
+        mae_v = float(np.abs(found - expected).mean())
+        points.append({"samples": size, "mae_v": mae_v, "cpu_s": cpu_s})
+        told(f"{family_name}, {size} samples: {1e3 * mae_v:.3f} mV, {cpu_s:.0f} s")
     return points
 
 
-def _first(table: Table, size: int) -> Table:
-    return replace(table, x=table.x[:size], y=table.y[:size], valid=table.valid[:size])
+def bundle_point(dataset: Dataset, bundle: SurrogateBundle) -> dict[str, Any]:
+    """Return the same of a bundle that was trained on all of the training part."""
+    tables, held_out = step_tables(dataset)["driven"], _uniform(dataset, "selection")
+    x = tables.selection.x[held_out]
+    found = np.concatenate(
+        [bundle.run("driven", part)["outputs"] for part in np.array_split(x, len(x) // 256)]
+    )
+    mae_v = float(np.abs(found - _outputs(tables)[held_out]).mean())
+    return {"samples": len(tables.train.x), "mae_v": mae_v, "cpu_s": bundle.info.metrics["train_s"]}
+
+
+def _uniform(dataset: Dataset, part: str) -> Any:
+    """Return which rows of a part belong to uniform runs, (n,)."""
+    runs = dataset.part_runs(part)
+    kinds = [kind.decode() if isinstance(kind, bytes) else str(kind) for kind in runs.kind]
+    return np.isin(dataset.part_steps(part).run, runs.run[[kind == "uniform" for kind in kinds]])
+
+
+def _rows(table: Table, rows: Any) -> Table:
+    return replace(table, x=table.x[rows], y=table.y[rows], valid=table.valid[rows])
 
 
 def _outputs(tables: StepTables) -> Floats:

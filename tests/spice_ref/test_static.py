@@ -16,6 +16,7 @@ from simcore.recording import read_recording
 from simcore.spec import CircuitSpec
 from spice_ref.bank import SpiceBank
 from spice_ref.record import record
+from spice_ref.static import StaticReplay
 from spice_ref.stimuli import draw_raster
 from tests import divider
 from tests.spice_ref.drive import step_one
@@ -90,7 +91,8 @@ def test_rasters_of_any_length_have_the_closed_form(steps: int, spec: CircuitSpe
     rasters = drawn(spec, 5, steps)
     shares: list[float] = []
     results = opened(spec).replay(rasters, shares.append)
-    assert shares == pytest.approx(np.arange(1, 8) / 7), "five sweeps, two transients"
+    total = len(StaticReplay(spec, rasters).sweeps) + 2
+    assert shares == pytest.approx(np.arange(1, total + 1) / total), "sweeps, and two transients"
     for place, (raster, result) in enumerate(zip(rasters, results, strict=True)):
         expected = divider.replayed(spec, raster, timed=place % spec.latency_every == 0)
         assert_exact(result.steps, expected.steps)
@@ -100,11 +102,30 @@ def test_rasters_of_any_length_have_the_closed_form(steps: int, spec: CircuitSpe
         assert (result.rail_excursions, result.out_of_range) == (0, 0)
 
 
+def test_each_distinct_point_is_solved_once(spec: CircuitSpec, opened: OpenBank) -> None:
+    load, other = np.array([20e3]), np.array([7e3])
+    rows = np.array([[0.7, 1.0], [0.0, 0.0], [0.7, 1.0], [0.2, 0.0]])
+    idle = np.array([False, False, False, False])
+    duration = np.array([5000, 5000, 15000, 5000])
+    rasters = [Raster(params, duration, rows, idle) for params in (load, other, load)]
+    plan = StaticReplay(spec, rasters)
+    assert [len(sweep.inputs) for sweep in plan.sweeps] == [3, 3], "reset is one of the rows"
+    results = opened(spec, np.stack([load, other, load])).replay(rasters)
+    for raster, result in zip(rasters, results, strict=True):
+        expected = divider.replayed(spec, raster, timed=False)
+        expected.steps.latency_s[:] = result.steps.latency_s
+        assert_exact(result.steps, expected.steps)
+    many = Raster(load, np.full(100, 5000), np.linspace(0, 1, 200).reshape(100, 2), np.zeros(100, np.bool_))
+    assert [len(sweep.inputs) for sweep in StaticReplay(spec, [many]).sweeps] == [51, 50]
+
+
 def test_no_latency_is_measured_where_none_is_asked_for(spec: CircuitSpec, opened: OpenBank) -> None:
     bank = opened(spec.model_copy(update={"latency_every": 0}))
     before = bank.provenance()["n_jobs"]
     results = bank.replay(drawn(spec, 2, 5))
-    assert bank.provenance()["n_jobs"] == before + 2
+    assert bank.provenance()["n_jobs"] == before + len(
+        {raster.params.tobytes() for raster in drawn(spec, 2, 5)}
+    )
     for result in results:
         assert np.isnan(result.steps.latency_s).all()
 
