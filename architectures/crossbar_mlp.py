@@ -10,11 +10,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from architectures.converters import Converters
-from architectures.dense_stages import ImageStage, Levels, SigmoidStage, VoltageReadout, centre, parts_of
+from architectures.dense_stages import Digital, Levels, centre, dense_network
 from architectures.mapping import Tiles
 from architectures.weights import Dense, load_weights
-from simcore.architecture import Batch, DigitalStage, Layer, Network, Options
+from simcore.architecture import Batch, Network, Options
 from simcore.bank import Floats
 from simcore.errors import ScenarioError, WeightsError
 
@@ -66,37 +65,22 @@ class CrossbarMlp:
 
     def network(self, batch: Batch) -> Network:
         """Return one layer of crossbar rows per dense layer."""
-        options, last = self._options, len(self._dense) - 1
-        names = tuple(f"fc{i + 1}" for i in range(last + 1))
-        readers = tuple(
-            Converters(
-                name, tiles, options.bits, options.full_scale_v, options.converters, options.rows_per_adc
-            )
-            for name, tiles in zip(names, self._tiles, strict=True)
+        options, n = self._options, len(self._dense)
+        return dense_network(
+            CIRCUIT,
+            self._tiles,
+            [self._params(i) for i in range(n)],
+            [0.0] * n,
+            centre(batch.images, options.crop),
+            Digital(
+                Levels(options.bits, options.full_scale_v),
+                options.full_scale_v,
+                options.converters,
+                options.rows_per_adc,
+                options.slope,
+                options.delay_periods,
+            ),
         )
-        levels = Levels(options.bits, options.full_scale_v)
-        stages: list[DigitalStage] = [
-            ImageStage(names[0], self._tiles[0], centre(batch.images, options.crop), levels)
-        ]
-        for i in range(1, last + 1):
-            due = i * options.delay_periods
-            stages.append(SigmoidStage(names[i], readers[i - 1], self._tiles[i], due, levels, options.slope))
-        layers = tuple(
-            Layer(
-                name=names[i],
-                circuit=CIRCUIT,
-                n_units=self._tiles[i].n_units,
-                params=self._params(i),
-                stage=stages[i],
-                sources=names[i - 1 : i] if i else (),
-                delay_periods=options.delay_periods if i else 1,
-                parts=parts_of(readers[i], self._tiles[i].n_inputs),
-            )
-            for i in range(last + 1)
-        )
-        due = last * options.delay_periods
-        readout = VoltageReadout(readers[last], due, len(batch.images))
-        return Network(layers=layers, readout=readout, n_steps=due + 2)
 
     def _params(self, i: int) -> dict[str, Floats]:
         dense, tiles, options = self._dense[i], self._tiles[i], self._options

@@ -1,14 +1,32 @@
 """Stages of a dense network on analog dot products: pixels in, sums through a sigmoid, scores out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from architectures.converters import Converters, dac
 from architectures.mapping import Tiles, all_units
-from simcore.architecture import Delivery, LayerOutput, Observation
+from simcore.architecture import Delivery, DigitalStage, Layer, LayerOutput, Network, Observation
 from simcore.bank import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Digital:
+    """What lies between two layers of analog dot products."""
+
+    levels: "Levels"
+    adc_v: float
+    """Converters take -adc_v..adc_v."""
+    converters: Literal["before", "after"]
+    per_adc: int
+    """Values that share one converter."""
+    slope: float
+    """Of the sigmoid, in 1/V."""
+    delay_periods: int
+    """From one layer's edge to the next one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +35,48 @@ class Levels:
 
     bits: int
     full_scale_v: float
+
+
+def dense_network(
+    circuit: str,
+    tiles: Sequence[Tiles],
+    params: Sequence[dict[str, Floats]],
+    biases_v: Sequence[Floats | float],
+    images: Floats,
+    digital: Digital,
+) -> Network:
+    """Return one layer of units of `circuit` per dense layer, sigmoids between them and scores at the end.
+
+    `biases_v` are added to the sums of each layer, `images` (n_lanes, height, width) are driven at step 0.
+    """
+    last, delay = len(tiles) - 1, digital.delay_periods
+    names = tuple(f"fc{i + 1}" for i in range(last + 1))
+    readers = tuple(
+        Converters(name, each, digital.levels.bits, digital.adc_v, digital.converters, digital.per_adc)
+        for name, each in zip(names, tiles, strict=True)
+    )
+    stages: list[DigitalStage] = [ImageStage(names[0], tiles[0], images, digital.levels)]
+    stages += [
+        SigmoidStage(
+            names[i], readers[i - 1], tiles[i], i * delay, digital.levels, digital.slope, biases_v[i - 1]
+        )
+        for i in range(1, last + 1)
+    ]
+    layers = tuple(
+        Layer(
+            name=names[i],
+            circuit=circuit,
+            n_units=tiles[i].n_units,
+            params=params[i],
+            stage=stages[i],
+            sources=names[i - 1 : i] if i else (),
+            delay_periods=delay if i else 1,
+            parts=_parts(readers[i], tiles[i].n_inputs),
+        )
+        for i in range(last + 1)
+    )
+    readout = VoltageReadout(readers[last], last * delay, len(images), biases_v[last])
+    return Network(layers=layers, readout=readout, n_steps=last * delay + 2)
 
 
 class ImageStage:
@@ -106,7 +166,7 @@ def drive(
     )
 
 
-def parts_of(reader: Converters, n_inputs: int) -> dict[str, int]:
+def _parts(reader: Converters, n_inputs: int) -> dict[str, int]:
     """Return the converters of a layer, and the registers on both sides of it."""
     parts = reader.parts
     return parts | {"dac": n_inputs, "register": parts["register"] + n_inputs}

@@ -6,16 +6,16 @@ over the blocks are converted and added, get their bias, pass a sigmoid and a DA
 after SEMULATOR, arXiv 2101.07864; network and sigmoid after LASANA, arXiv 2507.10748.
 """
 
+import math
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from architectures.converters import Converters
-from architectures.dense_stages import ImageStage, Levels, SigmoidStage, VoltageReadout, centre, parts_of
-from architectures.mapping import Blocks
+from architectures.dense_stages import Digital, Levels, centre, dense_network
+from architectures.mapping import Tiles
 from architectures.weights import load_weights
-from simcore.architecture import Batch, DigitalStage, Layer, Network, Options
+from simcore.architecture import Batch, Network, Options
 from simcore.bank import Floats
 from simcore.errors import ScenarioError, WeightsError
 
@@ -39,8 +39,8 @@ class MacUnitOptions(Options):
     """Conductance of a cell of weight 0 in S."""
     g_span_s: float = Field(default=8e-6, gt=0)
     """By how much a weight of 1 raises the conductance of one of its two cells, in S."""
-    unit_v: float = Field(default=0.029, gt=0)
-    """What one input at full level adds to an output over a weight of 1; biases are added in this unit."""
+    unit_v: float | None = Field(default=None, gt=0)
+    """What an input at full level adds to an output over a weight of 1, unit of biases; none: ideal cells."""
     slope: float = Field(default=16.0, gt=0)
     """Slope of the sigmoid in 1/V."""
     converters: Literal["before", "after"] = "before"
@@ -56,6 +56,11 @@ class MacUnitOptions(Options):
     delay_periods: int = Field(default=2, ge=1)
     """Periods from one layer's edge to the next one's; 2: settle, then a period of digital logic."""
 
+    @property
+    def volts_per_unit(self) -> float:
+        """Return `unit_v`, or that of a cell of sinh(4 V) / 4 into an ideal stage."""
+        return self.unit_v or self.r_f * self.g_span_s * math.sinh(4 * self.level_v) / 4
+
 
 class MacUnit:
     """Architecture `mac_unit`; weights from -1 to 1."""
@@ -69,8 +74,8 @@ class MacUnit:
         n_pixels = image_shape[0] * image_shape[1] if crop is None else crop * crop
         self._options = options
         self._dense = load_weights(weights, n_pixels)
-        self._blocks = tuple(
-            Blocks(
+        self._tiles = tuple(
+            Tiles(
                 n_inputs=dense.weight.shape[1],
                 n_outputs=dense.weight.shape[0],
                 rows=options.tiles * options.rows,
@@ -85,47 +90,28 @@ class MacUnit:
 
     def network(self, batch: Batch) -> Network:
         """Return one layer of blocks per dense layer."""
-        options, last = self._options, len(self._dense) - 1
-        names = tuple(f"fc{i + 1}" for i in range(last + 1))
-        readers = tuple(
-            Converters(
-                name, blocks, options.bits, options.full_scale_v, options.converters, options.rows_per_adc
-            )
-            for name, blocks in zip(names, self._blocks, strict=True)
+        options = self._options
+        return dense_network(
+            CIRCUIT,
+            self._tiles,
+            [self._params(i) for i in range(len(self._dense))],
+            [options.volts_per_unit * dense.bias for dense in self._dense],
+            centre(batch.images, options.crop),
+            Digital(
+                Levels(options.bits, options.level_v),
+                options.full_scale_v,
+                options.converters,
+                options.rows_per_adc,
+                options.slope,
+                options.delay_periods,
+            ),
         )
-        biases_v = [options.unit_v * dense.bias for dense in self._dense]
-        levels = Levels(options.bits, options.level_v)
-        images = centre(batch.images, options.crop)
-        stages: list[DigitalStage] = [ImageStage(names[0], self._blocks[0], images, levels)]
-        for i in range(1, last + 1):
-            due = i * options.delay_periods
-            stages.append(
-                SigmoidStage(
-                    names[i], readers[i - 1], self._blocks[i], due, levels, options.slope, biases_v[i - 1]
-                )
-            )
-        layers = tuple(
-            Layer(
-                name=names[i],
-                circuit=CIRCUIT,
-                n_units=self._blocks[i].n_units,
-                params=self._params(i),
-                stage=stages[i],
-                sources=names[i - 1 : i] if i else (),
-                delay_periods=options.delay_periods if i else 1,
-                parts=parts_of(readers[i], self._blocks[i].n_inputs),
-            )
-            for i in range(last + 1)
-        )
-        due = last * options.delay_periods
-        readout = VoltageReadout(readers[last], due, len(batch.images), biases_v[last])
-        return Network(layers=layers, readout=readout, n_steps=due + 2)
 
     def _params(self, i: int) -> dict[str, Floats]:
-        options, blocks = self._options, self._blocks[i]
-        weight = blocks.cells(self._dense[i].weight)
+        options, tiles = self._options, self._tiles[i]
+        weight = tiles.cells(self._dense[i].weight)
         return {
-            "r_f": np.full(blocks.n_units, options.r_f),
+            "r_f": np.full(tiles.n_units, options.r_f),
             "g_pos": options.g_off_s + options.g_span_s * np.maximum(weight, 0.0),
             "g_neg": options.g_off_s + options.g_span_s * np.maximum(-weight, 0.0),
         }

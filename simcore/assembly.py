@@ -198,9 +198,11 @@ def _set_ports(values: Floats, layer: Layer, spec: CircuitSpec) -> None:
         if port.name in params:
             size = np.size(params[port.name])
             if size != len(values) * width:
+                sizes = ", ".join(f"{name}={each}" for name, each in spec.sizes.items())
                 raise ContractError(
                     f"layer {layer.name}: {size} values for parameter port {port.name}, "
                     f"expected {len(values)} units x {width}"
+                    + (f"; do the architecture's options agree with {spec.name}:{sizes}?" if sizes else "")
                 )
             values[:, start : start + width] = np.reshape(params[port.name], (len(values), width))
         start += width

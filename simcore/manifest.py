@@ -4,7 +4,6 @@ import difflib
 import hashlib
 import itertools
 import json
-import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,8 @@ _Place = tuple[Path, str | None]
 """A file, or a section of it."""
 _NAMED = re.compile(r"(.+?)(?::(\w+=\d+(?:,\w+=\d+)*))?")
 """A circuit as a command line names it: `crossbar_row`, `crossbar_row:rows=16`, `my/circuit`."""
+_ARRAY = re.compile(r"(?P<name>\w+)\[(?P<size>\w+(?:[*/]\w+)*)\]")
+"""A port of several columns, their number from left to right."""
 _SECTION = re.compile(r"\s*\.lib\s+(\S+)(?:\s+[;$].*)?\s*$", re.IGNORECASE)
 
 
@@ -154,19 +155,22 @@ def _hash(manifest: Mapping[str, Any], *spice: str) -> str:
 
 
 def _sized(port: dict[str, Any], sizes: Mapping[str, int], manifest: Path) -> dict[str, Any]:
-    """Return a port whose `name[size]` is resolved; the size is a product such as `rows*columns/2`."""
-    name, bracket, product = str(port.get("name", "")).partition("[")
+    """Return a port whose `name[size]` is resolved; the size may be a product such as `rows*columns/2`."""
+    name, bracket, _ = str(port.get("name", "")).partition("[")
     if not bracket:
         return port
-    above, *below = (part.split("*") for part in product.rstrip("]").split("/"))
-    divisors = [name for part in below for name in part]
-    for each in (*above, *divisors):
-        if each not in sizes and not each.isdigit():
-            raise CircuitError(f"{manifest}: port '{port['name']}' has no size '{each}' in [sizes]")
-    over, under = (math.prod(sizes[n] if n in sizes else int(n) for n in part) for part in (above, divisors))
-    if under < 1 or over % under:
-        raise CircuitError(f"{manifest}: port '{port['name']}': size {over}/{under}, expected a whole number")
-    return {**port, "name": name, "size": over // under}
+    found = _ARRAY.fullmatch(port["name"])
+    if found is None:
+        raise CircuitError(f"{manifest}: port '{port['name']}': expected name[size] or name[a*b/c]")
+    size = 1
+    for operator, factor in re.findall(r"([*/]?)(\w+)", found["size"]):
+        if factor not in sizes and not factor.isdecimal():
+            raise CircuitError(f"{manifest}: port '{port['name']}' has no size '{factor}' in [sizes]")
+        value = sizes[factor] if factor in sizes else int(factor)
+        if operator == "/" and (value < 1 or size % value):
+            raise CircuitError(f"{manifest}: port '{port['name']}': {size}/{value} is no whole number")
+        size = size // value if operator == "/" else size * value
+    return {**port, "name": name, "size": size}
 
 
 def _card(named: str | None, folder: Path, override: str | None, base: Path) -> str:

@@ -196,20 +196,31 @@ class CircuitSpec(Record):
 
     @model_validator(mode="after")
     def _array_fits(self) -> "CircuitSpec":
-        if self.array is None:
-            return self
-        sizes = {port.name: port.size or 1 for port in self.ports}
+        """Hold the table to its ports: what each is, and how many columns it has."""
         array = self.array
-        ports = (array.voltage, array.positive, array.negative, array.feedback, array.offset)
-        names = [(port, sizes) for port in ports] + [(s, self.sizes) for s in (array.tiles, array.rows)]
-        for name, known in names:
-            if name not in known:
-                raise ValueError(f"array: '{name}' is unknown; known: {', '.join(known)}")
-        rows = self.sizes[array.tiles] * self.sizes[array.rows]
-        cells = rows * self.width(PortKind.OUTPUT)
-        for port, expected in ((array.voltage, rows), (array.positive, cells), (array.negative, cells)):
-            if sizes[port] != expected:
-                raise ValueError(f"array: port '{port}' has {sizes[port]} columns, expected {expected}")
+        if array is None:
+            return self
+        if self.kind != "static":
+            raise ValueError("array: belongs to kind = 'static'")
+        for size in (array.tiles, array.rows):
+            if size not in self.sizes:
+                raise ValueError(f"array: no size '{size}'; known: {', '.join(self.sizes)}")
+        lines = self.sizes[array.tiles] * self.sizes[array.rows]
+        cells = lines * self.width(PortKind.OUTPUT)
+        roles = {
+            "voltage": (array.voltage, PortKind.INPUT, lines),
+            "positive": (array.positive, PortKind.PARAM, cells),
+            "negative": (array.negative, PortKind.PARAM, cells),
+            "feedback": (array.feedback, PortKind.PARAM, None),
+            "offset": (array.offset, PortKind.PARAM, None),
+        }
+        ports = {port.name: (port.kind, port.size) for port in self.ports}
+        for role, (name, *expected) in roles.items():
+            if ports.get(name) != tuple(expected):
+                columns = "one column" if expected[1] is None else f"{expected[1]} columns"
+                raise ValueError(f"array.{role}: '{name}' is no {expected[0]} port of {columns}")
+        if len({name for name, *_ in roles.values()}) < len(roles):
+            raise ValueError("array: a port has two roles, expected five ports")
         return self
 
     @model_validator(mode="after")

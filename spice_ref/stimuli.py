@@ -74,6 +74,8 @@ class Style:
     release_probability: float
     """Level inputs: chance that a level is driven back to reset after it was held."""
     draw: Draw
+    wait_probability: float = 0.3
+    """Chance that the run begins with an idle gap."""
 
 
 def draw_raster(
@@ -191,7 +193,7 @@ def _network(spec: CircuitSpec, rng: np.random.Generator) -> Style:
 
 def _even(spec: CircuitSpec, rng: np.random.Generator) -> Style:
     """Each input anywhere in its range in each period, as published data sets of MAC blocks have it."""
-    return Style(0.0, 0.0, lambda r: _uniform(spec, 1.0, r))
+    return Style(0.0, 0.0, lambda r: _uniform(spec, 1.0, r), wait_probability=0.0)
 
 
 KINDS: dict[str, Callable[[CircuitSpec, np.random.Generator], Style]] = {
@@ -291,7 +293,7 @@ class _Rows:
 
 def _drive(spec: CircuitSpec, style: Style, steps: int, rng: np.random.Generator) -> _Rows:
     rows = _Rows(spec)
-    if style.gap_probability and rng.random() < 0.3:
+    if style.wait_probability and rng.random() < style.wait_probability:
         _wait(rows, spec, rng)
     while len(rows) < steps:
         rows.drive(style.draw(rng))

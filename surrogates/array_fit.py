@@ -2,12 +2,14 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from surrogates.family import Effort
 from surrogates.features import Rows
@@ -80,14 +82,23 @@ def fit_array(
 ) -> tuple[dict[str, Rows], dict[str, Any]]:
     """Train all weights but the `fixed` ones on one thread; return them with notes.
 
-    A checkpoint of the same data, seed and schedule is gone on with, and leaves the same network.
+    Where the effort counts epochs, a checkpoint of the same data, seed and settings is gone on with, and
+    leaves the same network.
     """
+    with one_thread():
+        return _Fit(forward, weights, frame, train, effort, schedule, fixed).run()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch and BLAS use one thread, so that every machine adds in the same order."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _Fit(forward, weights, frame, train, effort, schedule, fixed).run()
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -118,8 +129,11 @@ class _Fit:
         self._weight = torch.from_numpy((train.valid * (weight / share)).astype(np.float32))
         self._sharp = torch.tensor([SHARP[group] for group in frame.targets.groups])
         self._rng = np.random.default_rng(effort.seed)
-        digest = hashlib.sha256(repr((effort.seed, effort.epochs, schedule, z.shape)).encode())
-        for array in (z[:: max(1, len(z) // 256)], t):
+        self._path = effort.checkpoint if effort.epochs else None
+        shapes = {name: value.shape for name, value in weights.items()}
+        settings = (effort.seed, effort.epochs, schedule, sorted(fixed), shapes, LOSS_WEIGHTS, SHARP)
+        digest = hashlib.sha256(repr(settings).encode())
+        for array in (z, t, train.valid, *(weights[name] for name in fixed)):
             digest.update(np.ascontiguousarray(array).tobytes())
         self._key = digest.hexdigest()
 
@@ -135,7 +149,7 @@ class _Fit:
                 left = self._effort.budget_s - (time.monotonic() - start)
                 epochs = int(np.clip(2 + left * 2 / (time.monotonic() - start), 3, epochs))
             self._effort.progress(done / epochs, f"epoch {done} of {epochs}, loss {losses[-1]:.4g}")
-            if time.monotonic() - saved > CHECKPOINT_S and self._effort.epochs:
+            if time.monotonic() - saved > CHECKPOINT_S:
                 self._save(done, losses)
                 saved = time.monotonic()
         self._save(done, losses)
@@ -161,7 +175,7 @@ class _Fit:
         return total / len(self._z)
 
     def _save(self, done: int, losses: list[float]) -> None:
-        path = self._effort.checkpoint
+        path = self._path
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +190,7 @@ class _Fit:
 
     def _restored(self) -> tuple[int, list[float]]:
         """Go on from the checkpoint, where there is one of this very training."""
-        path = self._effort.checkpoint
+        path = self._path
         if path is None or not path.exists():
             return 0, []
         state = self._torch.load(path, weights_only=True)

@@ -8,12 +8,14 @@ a current S and a load L give what flows through the tile's switch r into a node
 
 The periphery turns both columns into the output; v times the cells' currents is the energy of the inputs.
 These constants, some fifty, are fitted by least squares to a small part of the steps: their problem is far
-too stiff for gradient descent. A small network then learns from all steps what they leave of the output, the
-supply's energy and the latency.
+too stiff for gradient descent. Two small networks then learn from all steps what they leave: one of the
+output, one of the supply's energy beside what the stages' loads draw, and the latency.
 """
 
+import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +23,7 @@ from numpy.polynomial import Legendre, Polynomial
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from surrogates.array_fit import ArrayModel, Schedule, fit_array
+from surrogates.array_fit import ArrayModel, Schedule, fit_array, one_thread
 from surrogates.cellarray import CellArray, Cells, cell_array
 from surrogates.family import Effort, StepModel
 from surrogates.features import Floats, Rows
@@ -41,20 +43,22 @@ PART = 128
 ENERGY_WEIGHT = 0.3
 PRIOR = 0.01
 """How much the manifest's values weigh: constants that the steps say nothing of keep them."""
-HIDDEN = 24
-REST = ("current", "output", "supply", "latency")
-"""What the small network says of each pair."""
+HIDDEN = 20
+HEADS = {"rest": ("current", "output"), "cost": ("supply", "latency")}
+"""What each of the two small networks says of each pair."""
 SMALL = 0.05
 """Unit of the current that it adds to a drive, and of what it adds to an output."""
-SCHEDULE = Schedule(batch=256, rate=3e-3, epochs=40, halve_at=(0.5, 0.6, 0.7, 0.8, 0.9))
-SEEN = ("out", "inverted", "load", "node", "feedback", "offset", "slope")
-"""What the small network sees of a pair."""
+SCHEDULE = Schedule(batch=256, rate=3e-3, epochs=60, halve_at=(0.5, 0.6, 0.7, 0.8, 0.9))
+SEEN = ("out", "inverted", "load", "node", "feedback", "offset", "slope", "loads")
+"""What the small networks see of a pair."""
+QUIESCENT, LOADS = 3.0, 0.003
+"""Units of a stage's quiescent current, and of what its load makes it draw."""
 LEARNED = ("stage", "gain", "gain_inverting", "limit", "knee", "curve", "switch")
 """Constants of the least squares, beside those of the cells."""
 
 
 class CellSum:
-    """The network; its weights are `cells`, the constants LEARNED, and those of the small network, `rest`."""
+    """The network; its weights are `cells`, the constants LEARNED, and those of the networks of HEADS."""
 
     def __init__(self, cells: CellArray, frame: Frame) -> None:
         self.cells, self._frame = cells, frame
@@ -82,14 +86,18 @@ class CellSum:
             "volt_scale": scale[self._outputs][None],
             "joule_offset": np.full((1, 1), offset[-1]),
             "joule_scale": np.full((1, 1), scale[-1]),
-            "rest_supply.b": np.zeros((1, 1)),
-            "rest_latency.b": np.zeros((1, 1)),
+            "cost_quiescent": np.ones((1, 1)),
+            "cost_loads": np.ones((1, 1)),
+            "joule_loads": np.full((1, 1), self._joule * array.limit_v / cells.v_scale / scale[-2] / LOADS),
+            "cost_supply.b": np.zeros((1, 1)),
+            "cost_latency.b": np.zeros((1, 1)),
         }
-        for layer, n_in in enumerate((len(SEEN), HIDDEN)):
-            w[f"rest{layer}.w"] = glorot(rng, n_in, HIDDEN)
-            w[f"rest{layer}.b"] = np.zeros((1, HIDDEN))
-        for head in REST:
-            w[f"rest_{head}.w"] = 0.1 * glorot(rng, HIDDEN, 1)
+        for name, heads in HEADS.items():
+            for layer, n_in in enumerate((len(SEEN), HIDDEN)):
+                w[f"{name}{layer}.w"] = glorot(rng, n_in, HIDDEN)
+                w[f"{name}{layer}.b"] = np.zeros((1, HIDDEN))
+            for head in heads:
+                w[f"{name}_{head}.w"] = 0.1 * glorot(rng, HIDDEN, 1)
         return {name: np.asarray(value, dtype=np.float32) for name, value in w.items()}
 
     def measured(self, y: Floats) -> tuple[Floats, Floats]:
@@ -119,7 +127,7 @@ class CellSum:
         return sums
 
     def physics(self, w: dict[str, Tensor], z: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        """Return outputs (k, pairs), their slopes over the drive, input power (k, 1), what the rest sees."""
+        """Return outputs (k, pairs), their slopes over the drive, input power (k, 1), what the heads see."""
         pairs, cells = self.cells.pairs, self.cells.split(z)
         sums = self.tiles(w, cells)
         pos, neg = ([each[:, start : start + pairs] for each in sums] for start in (0, pairs))
@@ -149,11 +157,14 @@ class CellSum:
         x, out, slope = settled(w, gain, drive, node, feedback)
         power = pos[2] - column(pos, x_pos)[2] * pos[3] + neg[2] - column(neg, offset - x)[2] * neg[3]
         power = (power @ w["over_tiles"]).reshape(-1, pairs) @ w["over_pairs"]
+        inverting, output = inverted * y * 2.0, (out - offset) * feedback
+        quiet = w["cost_quiescent"] * w["cost_quiescent"] * QUIESCENT**2
+        loads = (inverting * inverting + quiet).sqrt() + (output * output + quiet).sqrt()
         usual = self.cells.lines / 2
         seen = {
             "out": out / w["limit"], "inverted": inverted, "load": load / usual - 1.0,
             "node": node / usual - 1.0, "feedback": ground + feedback * 0.1,
-            "offset": offset * 50.0, "slope": slope * 4.0,
+            "offset": offset * 50.0, "slope": slope * 4.0, "loads": loads * LOADS,
         }  # fmt: skip
         return out, slope, power, seen
 
@@ -161,19 +172,23 @@ class CellSum:
         """Return t, (k, c), of the array's columns z."""
         pairs = self.cells.pairs
         out, slope, power, seen = self.physics(w, z)
+        loads = seen["loads"] * (w["cost_loads"] * w["joule_loads"])
         x = concat([seen[name].reshape(-1, pairs, 1) for name in SEEN], 2)
-        for layer in range(2):
-            x = (x @ w[f"rest{layer}.w"] + w[f"rest{layer}.b"]).tanh()
-        rest = {head: (x @ w[f"rest_{head}.w"]).reshape(-1, pairs) for head in REST}
-        out = out + rest["current"] * slope * SMALL + rest["output"] * SMALL
+        said: dict[str, Tensor] = {}
+        for name, heads in HEADS.items():
+            hidden = x
+            for layer in range(2):
+                hidden = (hidden @ w[f"{name}{layer}.w"] + w[f"{name}{layer}.b"]).tanh()
+            said |= {head: (hidden @ w[f"{name}_{head}.w"]).reshape(-1, pairs) for head in heads}
+        out = out + said["current"] * slope * SMALL + said["output"] * SMALL
         volts = out * self.cells.v_scale
         parts = [
             (volts - w["volt_offset"]) / w["volt_scale"],
-            rest["supply"] @ w["over_pairs"] + w["rest_supply.b"],
+            (said["supply"] + loads) @ w["over_pairs"] + w["cost_supply.b"],
             (power * self._joule - w["joule_offset"]) / w["joule_scale"],
         ]
         if self._latency:
-            parts.insert(0, (rest["latency"] @ w["over_pairs"]) * (1 / pairs) + w["rest_latency.b"])
+            parts.insert(0, (said["latency"] @ w["over_pairs"]) * (1 / pairs) + w["cost_latency.b"])
         return concat(parts, 1)
 
 
@@ -278,7 +293,12 @@ class CellSumFamily:
     arrays: ClassVar[bool] = True
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
-        """Fit the constants to some steps, then the small network to all."""
+        """Fit the constants to some steps, then the small networks to all."""
+        with one_thread():
+            return self._fitted(frame, train, effort)
+
+    def _fitted(self, frame: Frame, train: Table, effort: Effort) -> StepModel:
+        start = time.monotonic()
         net = CellSum(cell_array(frame.design.layout.spec), frame)
         rng = np.random.default_rng(effort.seed)
         w = net.initial(rng)
@@ -290,8 +310,9 @@ class CellSumFamily:
             problem.residuals, problem.start(), problem.jacobian, x_scale="jac", ftol=1e-3, max_nfev=15
         )
         w |= {name: np.asarray(value, np.float32) for name, value in problem.weights_of(found.x).items()}
-        fixed = [name for name in w if not name.startswith("rest")]
-        trained, notes = fit_array(net.forward, w, frame, train, effort, SCHEDULE, fixed)
+        fixed = [name for name in w if not name.startswith(tuple(HEADS))]
+        left = replace(effort, budget_s=effort.budget_s - (time.monotonic() - start))
+        trained, notes = fit_array(net.forward, w, frame, train, left, SCHEDULE, fixed)
         return ArrayModel(net.forward, trained, {"constants": len(found.x), **notes})
 
 

@@ -84,7 +84,8 @@ class GraphTensor:
 
     def _node(self, op: str, *parts: "GraphTensor | float") -> "GraphTensor":
         names = (
-            part.name if isinstance(part, GraphTensor) else self._builder.constant(part) for part in parts
+            part.name if isinstance(part, GraphTensor) else self._builder.constant(float(part))
+            for part in parts
         )
         return GraphTensor(self._builder, self._builder.add(op, *names))
 

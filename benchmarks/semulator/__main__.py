@@ -2,7 +2,7 @@
 
     python -m benchmarks.semulator WORK_DIR [--only PART ...] [--page]
 
-WORK_DIR is that of `scripts/mac_bundles`: recordings a-uniform.h5, a-mixed.h5, a-workload.h5 (and b-...) and
+WORK_DIR is that of `scripts/mac_bundles`: recordings a-uniform.h5 and a-mixed.h5, b-..., a-workload.h5, and
 bundles-a, bundles-b. Each part is stored in WORK_DIR/study as JSON when it is measured; --only measures some
 again, --page writes the page from what is stored.
 """
@@ -25,9 +25,9 @@ from surrogates.dataset import Dataset, load_dataset
 
 SHAPES = {"a": "rram_mac", "b": "rram_mac:tiles=2,columns=8"}
 FAMILIES = ("cnn", "cellsum", "linear")
-CURVES = {"cnn": 200, "cellsum": 40}
-"""Epochs of the learning curves."""
-SIZES = (1_000, 2_000, 5_000, 10_000, 20_000)
+CURVES = {"cnn": 200, "cellsum": 60}
+"""Epochs of the learning curves, from LEAST samples on; fewer samples get as many steps as those."""
+SIZES = (1_000, 2_000, 5_000, 10_000)
 """Training samples; the bundle, trained on all uniform and mixed runs, is the last point."""
 TIMED = 12
 """Rasters that ngspice's time is taken from."""
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("docs"))
     chosen = parser.parse_args(arguments)
     folder = chosen.work / "study"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     stored: dict[str, dict[str, Any]] = {}
     for key, name in SHAPES.items():
         shape = Shape(key, named_circuit(name), chosen.work)

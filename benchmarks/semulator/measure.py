@@ -25,8 +25,8 @@ from surrogates.train import frame_for
 DIGIT, SHARE = 3, 0.3
 """The published bound: errors below half of this decimal (of a volt) with this probability."""
 BATCHES = (1, 256)
-SPICE_POINTS = 40
-"""Operating points of a timed chunk."""
+LEAST = 5_000
+"""Samples of a learning curve whose number of training steps smaller ones have too."""
 SURFACE = 13
 """Voltages and conductances of a cell's surface."""
 
@@ -34,8 +34,7 @@ SURFACE = 13
 def test_steps(dataset: Dataset, kinds: Callable[[str], bool]) -> Steps:
     """Return the driven rows of the test runs of some kinds; `dataset.open_test` was called."""
     steps, runs = dataset.part_steps(TEST), dataset.part_runs(TEST)
-    names = [kind.decode() if isinstance(kind, bytes) else str(kind) for kind in runs.kind]
-    wanted = runs.run[[kinds(name) for name in names]]
+    wanted = runs.run[[kinds(str(kind)) for kind in runs.kind]]
     return steps.take(np.isin(steps.run, wanted) & ~steps.idle)
 
 
@@ -45,25 +44,20 @@ def output_errors(found: Floats, expected: Floats) -> dict[str, Any]:
     absolute, spread = np.abs(off), float(expected.std())
     span = float(np.ptp(expected))
     half_digit = 0.5 * 10.0**-DIGIT
-    centred = off - off.mean()
-    widest = 5 * spread_of(off)
+    rms_v = float(np.sqrt((off**2).mean()))
+    widest = 5 * rms_v
     counts, edges = np.histogram(off, bins=81, range=(-widest, widest))
     return {
-        "n": len(off), "mae_v": float(absolute.mean()), "rms_v": float(np.sqrt((off**2).mean())),
+        "n": len(off), "mae_v": float(absolute.mean()), "rms_v": rms_v,
         "bias_v": float(off.mean()), "max_v": float(absolute.max()),
         "p99_v": float(np.quantile(absolute, 0.99)), "spread_v": spread, "range_v": span,
         "mae_of_spread": float(absolute.mean()) / spread, "mae_of_range": float(absolute.mean()) / span,
-        "kurtosis": float(stats.kurtosis(centred)), "skew": float(stats.skew(centred)),
+        "kurtosis": float(stats.kurtosis(off)), "skew": float(stats.skew(off)),
         "normal_p": float(stats.normaltest(off).pvalue),
         "histogram": {"edges_v": edges.tolist(), "counts": counts.tolist()},
         "share_below": float((absolute < half_digit).mean()),
-        "share_if_normal": float(special.erf(half_digit / (np.sqrt(2) * np.sqrt((off**2).mean())))),
+        "share_if_normal": float(special.erf(half_digit / (np.sqrt(2) * rms_v))),
     }  # fmt: skip
-
-
-def spread_of(off: Floats) -> float:
-    """Return the root of the mean square."""
-    return float(np.sqrt((off**2).mean()))
 
 
 def bound_v2(share: float = SHARE, digit: int = DIGIT) -> float:
@@ -103,15 +97,18 @@ def learning_curve(
 ) -> list[dict[str, Any]]:
     """Train on uniform runs of the training part; return errors on those of the selection part by samples."""
     family = registry.load("surrogate_families", family_name)
-    frame = frame_for(family, tables := step_tables(dataset)["driven"])
+    tables = step_tables(dataset)["driven"]
     mine, held_out = (_uniform(dataset, part) for part in ("train", "selection"))
     train = _rows(tables.train, np.flatnonzero(mine))
     x, expected = tables.selection.x[held_out], _outputs(tables)[held_out]
     points = []
     for size in sizes:
         start = time.process_time()
-        effort = Effort(1, 1e9, epochs, lambda *_: None, {})
-        model = family.fit(frame, _rows(train, np.arange(size)), tables.selection, effort)
+        passes = epochs * max(1, LEAST // size)
+        effort = Effort(1, 1e9, passes, lambda *_: None, {})
+        some = _rows(train, np.arange(size))
+        frame = frame_for(family, replace(tables, train=some))
+        model = family.fit(frame, some, tables.selection, effort)
         cpu_s = time.process_time() - start
         found = frame.decode(x, (z := frame.design.standardise(x)), model.predict(z)).outputs
         mae_v = float(np.abs(found - expected).mean())
@@ -134,8 +131,7 @@ def bundle_point(dataset: Dataset, bundle: SurrogateBundle) -> dict[str, Any]:
 def _uniform(dataset: Dataset, part: str) -> Any:
     """Return which rows of a part belong to uniform runs, (n,)."""
     runs = dataset.part_runs(part)
-    kinds = [kind.decode() if isinstance(kind, bytes) else str(kind) for kind in runs.kind]
-    return np.isin(dataset.part_steps(part).run, runs.run[[kind == "uniform" for kind in kinds]])
+    return np.isin(dataset.part_steps(part).run, runs.run[runs.kind == "uniform"])
 
 
 def _rows(table: Table, rows: Any) -> Table:

@@ -50,7 +50,7 @@ def _curve(found: Mapping[str, Any]) -> Any:
     for family, points in found.items():
         x, y = [p["samples"] for p in points], [1e3 * p["mae_v"] for p in points]
         axis.plot(x, y, "o-", color=COLOURS[family], label=family)
-    axis.axhline(0.9, color="#555", linewidth=1, linestyle="--")
+    axis.axhline(0.9, color="#555", linewidth=1, linestyle="--", label="0.9 mV")
     axis.set(xscale="log", yscale="log", xlabel="training samples", ylabel="MAE (mV)")
     axis.legend()
     return figure
