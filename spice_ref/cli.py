@@ -118,7 +118,12 @@ def record_command(
     cluster: ClusterOption = None,
     timeout: TimeoutOption = TIMEOUT_S,
     accuracy: Annotated[str, typer.Option(help="Solver preset: std or gold.")] = "std",
-    kind: Annotated[str | None, typer.Option(help="One kind of stimulus instead of all in turn.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="One kind of stimulus instead of all in turn: network, random, dense, sparse, or uniform."
+        ),
+    ] = None,
     until: Annotated[
         bool, typer.Option("--until", help="Stop before --runs, when more data make a surrogate no better.")
     ] = False,
