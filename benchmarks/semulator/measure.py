@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,8 @@ def _cell_raster(spec: CircuitSpec, column: int, v: Floats, g: float) -> Raster:
 def spice_seconds(spec: CircuitSpec, rasters: Sequence[Raster]) -> dict[str, float]:
     """Return the CPU seconds that ngspice takes for a block in chunks of a `.dc` sweep, in this process."""
     from spice_ref.deck import Decks
-    from spice_ref.ngspice import Solver
 
-    decks, solver = Decks(spec, "std"), Solver()
+    decks, solver = Decks(spec, "std"), _solver()
     seconds, n_points = [], []
     for raster in rasters:
         start = time.process_time()
@@ -198,6 +198,14 @@ def spice_seconds(spec: CircuitSpec, rasters: Sequence[Raster]) -> dict[str, flo
         seconds.append(time.process_time() - start)
         n_points.append(len(raster.inputs))
     return {"s": sum(seconds) / sum(n_points), "points": float(np.mean(n_points)), "chunks": len(seconds)}
+
+
+@cache
+def _solver() -> Any:
+    """Return this process's ngspice: its library cannot be opened twice."""
+    from spice_ref.ngspice import Solver
+
+    return Solver()
 
 
 def bundle_seconds(bundle: SurrogateBundle, x: Any, batch: int, least_s: float = 1.0) -> float:

@@ -25,7 +25,7 @@ def write_page(stored: Stored, folder: Path) -> None:
     """Write page and pictures into `folder`; parts that were not measured are left out."""
     pictures = draw(stored, folder / "semulator")
     parts = [INTRO.read_text(encoding="utf-8").rstrip(), *_errors(stored.get("errors", {}))]
-    parts += _section("Errors of the test part", pictures, "errors")
+    parts += _section("How the errors are spread", pictures, "errors")
     parts += [BOUND.read_text(encoding="utf-8").rstrip(), *_bound(stored.get("errors", {}))]
     parts += _section("Loss against samples", pictures, "curves")
     parts += _curves(stored.get("curves", {}))

@@ -50,7 +50,7 @@ def tables(spec: CircuitSpec, recording: Path) -> StepTables:
 @pytest.fixture(scope="module")
 def cellsum(spec: CircuitSpec, recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A bundle of family `cellsum`."""
-    return train(spec, recording, "cellsum", tmp_path_factory.mktemp("bundles"), epochs=30)[0]
+    return train(spec, recording, "cellsum", tmp_path_factory.mktemp("bundles"), epochs=150)[0]
 
 
 def whole(tables: StepTables, spec: CircuitSpec) -> Frame:
