@@ -27,6 +27,8 @@ SHAPES = {"a": "rram_mac", "b": "rram_mac:tiles=2,columns=8"}
 FAMILIES = ("cnn", "cellsum", "linear")
 CURVES = {"cnn": 200, "cellsum": 60}
 """Epochs of the learning curves, from LEAST samples on; fewer samples get as many steps as those."""
+LONG = {"a": ((10_000,), 812)}
+"""Samples and epochs of `cnn` that make as many steps as its bundle's training: samples apart from steps."""
 SIZES = (1_000, 2_000, 5_000, 10_000)
 """Training samples; the bundle, trained on all uniform and mixed runs, is the last point."""
 TIMED = 12
@@ -82,13 +84,16 @@ def errors(shape: Shape) -> dict[str, Any]:
 def curves(shape: Shape) -> dict[str, Any]:
     """Learning curves on the uniform runs; the bundles, which had all runs, at their end."""
     dataset, bundles = shape.dataset(), shape.bundles()
-    return {
+    found: dict[str, Any] = {
         family: [
             *measure.learning_curve(dataset, family, SIZES, epochs, told),
             measure.bundle_point(dataset, bundles[family]),
         ]
         for family, epochs in CURVES.items()
     }
+    if shape.key in LONG:
+        found["long"] = measure.learning_curve(dataset, "cnn", *LONG[shape.key], told)
+    return found
 
 
 def told(text: str) -> None:

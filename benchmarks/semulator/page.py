@@ -95,6 +95,8 @@ def _bound(errors: Mapping[str, Any]) -> list[str]:
 def _curves(curves: Mapping[str, Any]) -> list[str]:
     parts = []
     for key, found in curves.items():
+        longer = found.get("long", [])
+        found = {family: points for family, points in found.items() if family != "long"}
         sizes = [point["samples"] for point in next(iter(found.values()))]
         rows = [
             [NAMES[family], *(f"{1e3 * p['mae_v']:.2f} ({p['cpu_s']:.0f} s)" for p in points)]
@@ -102,6 +104,11 @@ def _curves(curves: Mapping[str, Any]) -> list[str]:
         ]
         parts.append(f"Shape {SHAPES[key]}: MAE in mV on the selection part (and CPU seconds of training).")
         parts.append(table(["samples", *(f"{size:,}" for size in sizes)], rows))
+        parts += [
+            f"With as many steps as its bundle's training, {p['samples']:,} samples give Conv4Xbar "
+            f"{1e3 * p['mae_v']:.2f} mV ({p['cpu_s']:.0f} s): the column above has a quarter of those steps."
+            for p in longer
+        ]
     return parts
 
 

@@ -48,6 +48,8 @@ def _axes(width: float, n: int = 1) -> tuple[Any, list[Any]]:
 def _curve(found: Mapping[str, Any]) -> Any:
     figure, (axis,) = _axes(5.5)
     for family, points in found.items():
+        if family == "long":
+            continue
         x, y = [p["samples"] for p in points], [1e3 * p["mae_v"] for p in points]
         axis.plot(x, y, "o-", color=COLOURS[family], label=family)
     axis.axhline(0.9, color="#555", linewidth=1, linestyle="--", label="0.9 mV")
