@@ -105,8 +105,8 @@ def _curves(curves: Mapping[str, Any]) -> list[str]:
         parts.append(f"Shape {SHAPES[key]}: MAE in mV on the selection part (and CPU seconds of training).")
         parts.append(table(["samples", *(f"{size:,}" for size in sizes)], rows))
         parts += [
-            f"The column of {p['samples']:,} samples has a quarter of the steps of the last one; with as many, "
-            f"Conv4Xbar reaches {1e3 * p['mae_v']:.2f} mV ({p['cpu_s']:.0f} s)."
+            f"The column of {p['samples']:,} samples has a quarter of the steps of the last one; with as "
+            f"many, Conv4Xbar reaches {1e3 * p['mae_v']:.2f} mV ({p['cpu_s']:.0f} s)."
             for p in longer
         ]
     return parts
