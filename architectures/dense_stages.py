@@ -11,6 +11,7 @@ from architectures.converters import Converters, dac
 from architectures.mapping import Tiles, all_units
 from simcore.architecture import Delivery, DigitalStage, Layer, LayerOutput, Network, Observation
 from simcore.bank import Floats
+from simcore.errors import ScenarioError
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,15 @@ def _parts(reader: Converters, n_inputs: int) -> dict[str, int]:
 def nothing(n_in: int) -> Delivery:
     """Return a delivery to no unit."""
     return Delivery(units=np.empty(0, dtype=np.int64), inputs=np.empty((0, n_in)))
+
+
+def n_pixels(crop: int | None, image_shape: tuple[int, int]) -> int:
+    """Return the pixels of a centre crop, None for all; raises ScenarioError for a crop beyond the image."""
+    if crop is None:
+        return image_shape[0] * image_shape[1]
+    if crop > min(image_shape):
+        raise ScenarioError(f"architecture.options.crop: got {crop}, expected at most {min(image_shape)}")
+    return crop * crop
 
 
 def centre(images: NDArray[np.float64], side: int | None) -> Floats:

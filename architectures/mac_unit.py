@@ -12,12 +12,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from architectures.dense_stages import Digital, Levels, centre, dense_network
+from architectures.dense_stages import Digital, Levels, centre, dense_network, n_pixels
 from architectures.mapping import Tiles
 from architectures.weights import load_weights
 from simcore.architecture import Batch, Network, Options
 from simcore.bank import Floats
-from simcore.errors import ScenarioError, WeightsError
+from simcore.errors import WeightsError
 
 CIRCUIT = "rram_mac"
 
@@ -68,12 +68,8 @@ class MacUnit:
     options_type: ClassVar[type[Options]] = MacUnitOptions
 
     def __init__(self, weights: str, options: MacUnitOptions, image_shape: tuple[int, int]) -> None:
-        crop = options.crop
-        if crop is not None and crop > min(image_shape):
-            raise ScenarioError(f"architecture.options.crop: got {crop}, expected at most {min(image_shape)}")
-        n_pixels = image_shape[0] * image_shape[1] if crop is None else crop * crop
         self._options = options
-        self._dense = load_weights(weights, n_pixels)
+        self._dense = load_weights(weights, n_pixels(options.crop, image_shape))
         self._tiles = tuple(
             Tiles(
                 n_inputs=dense.weight.shape[1],

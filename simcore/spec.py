@@ -221,6 +221,9 @@ class CircuitSpec(Record):
                 raise ValueError(f"array.{role}: '{name}' is no {expected[0]} port of {columns}")
         if len({name for name, *_ in roles.values()}) < len(roles):
             raise ValueError("array: a port has two roles, expected five ports")
+        ranges = {port.name: (port.low, port.high) for port in self.ports}
+        if ranges[array.positive] != ranges[array.negative]:
+            raise ValueError(f"array: '{array.positive}' and '{array.negative}' differ in low or high")
         return self
 
     @model_validator(mode="after")

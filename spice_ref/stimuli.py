@@ -95,7 +95,7 @@ def draw_params(spec: CircuitSpec, rng: np.random.Generator, *, even: bool = Fal
     """Return one row of params: weights, and knobs at their defaults or anywhere in their range.
 
     Weights from -1 to 1 are -1, 0 or 1; others, such as conductances, are anywhere in their range, `even`
-    evenly so and else often at its lower end.
+    evenly so, else often at its ends.
     """
     low, high = spec.low(PortKind.PARAM), spec.high(PortKind.PARAM)
     values = spec.default_params.copy()
@@ -112,7 +112,7 @@ def draw_params(spec: CircuitSpec, rng: np.random.Generator, *, even: bool = Fal
 
 
 def _levels(low: Floats, high: Floats, rng: np.random.Generator, *, even: bool) -> Floats:
-    """Return weights anywhere from `low` to `high`, or as trained networks have them: many at `low`."""
+    """Return weights anywhere from `low` to `high`; not `even`: some at `low`, the others at `high` or between."""
     spread = rng.random(len(low))
     if not even:
         lowest, power = rng.choice([0.0, rng.uniform()]), rng.choice([0.0, 1.0, 3.0])

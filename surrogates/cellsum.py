@@ -214,6 +214,7 @@ class _LeastSquares:
             for part in zip(*(np.array_split(a, -(-len(z) // PART)) for a in (z, volts, power)), strict=True)
         ]
         self._spread = float(volts.std()), float(power.std()) / ENERGY_WEIGHT
+        self._start = self.start()
 
     def start(self) -> Floats:
         """Return the vector that makes the initial weights."""
@@ -250,7 +251,7 @@ class _LeastSquares:
         with self._torch.no_grad():
             at = self._torch.from_numpy(vector)
             errors = [self._residual(at, *part).numpy() for part in self._parts]
-        return np.concatenate([*errors, PRIOR * (vector - self.start())])
+        return np.concatenate([*errors, PRIOR * (vector - self._start)])
 
     def jacobian(self, vector: Floats) -> Floats:
         """Return the derivatives of the residuals."""

@@ -63,7 +63,7 @@ def errors(shape: Shape) -> dict[str, Any]:
     }  # fmt: skip
     found: dict[str, Any] = {"bound_v2": measure.bound_v2()}
     for name, wanted in kinds.items():
-        steps = measure.test_steps(dataset, wanted)
+        steps = measure.held_out_steps(dataset, wanted)
         ideal = measure.output_errors(measure.ideal_outputs(shape.spec, steps), steps.outputs)
         found[name] = {"ideal": ideal} | {
             family: measure.bundle_errors(bundle, shape.spec, steps)

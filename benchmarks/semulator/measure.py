@@ -32,7 +32,7 @@ SURFACE = 13
 """Voltages and conductances of a cell's surface."""
 
 
-def test_steps(dataset: Dataset, kinds: Callable[[str], bool]) -> Steps:
+def held_out_steps(dataset: Dataset, kinds: Callable[[str], bool]) -> Steps:
     """Return the driven rows of the test runs of some kinds; `dataset.open_test` was called."""
     steps, runs = dataset.part_steps(TEST), dataset.part_runs(TEST)
     wanted = runs.run[[kinds(str(kind)) for kind in runs.kind]]

@@ -64,7 +64,7 @@ def _errors(errors: Mapping[str, Any]) -> list[str]:
         spread, span = (found["uniform"]["ideal"][name] for name in ("spread_v", "range_v"))
         parts.append(
             f"Shape {SHAPES[key]}: the uniform test outputs have a standard deviation of {spread:.3f} V and "
-            f"a range of {span:.2f} V. Weights: "
+            f"a range of {span:.2f} V. Numbers in the network, fixed ones included: "
             + ", ".join(f"{NAMES[name]} {n:,}" for name, n in found["weights"].items() if n)
             + "."
         )

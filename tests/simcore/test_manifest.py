@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simcore.errors import CircuitError, RegistryError
-from simcore.manifest import load_circuit, named_circuit
+from simcore.manifest import circuit_folder, load_circuit, named_circuit
 from simcore.spec import CircuitSpec, PortKind
 from tests import divider
 from tests.simcore.fakes import CIRCUITS, follower, leaky
@@ -354,3 +354,28 @@ def test_a_command_line_names_sizes_with_the_circuit() -> None:
         named_circuit("crossbar_row:columns=3")
     with pytest.raises(RegistryError, match="crossbar_row:rows=two"):
         named_circuit("crossbar_row:rows=two")
+
+
+ARRAY_MISTAKES = [
+    ('voltage = "v"', 'voltage = "u"', r"array\.voltage: 'u' is no input port of 256 columns"),
+    ('feedback = "r_f"', 'feedback = "v"', r"array\.feedback: 'v' is no param port of one column"),
+    ('positive = "g_pos"', 'positive = "g_neg"', "array: a port has two roles, expected five ports"),
+    ('tiles = "tiles"', 'tiles = "layers"', "array: no size 'layers'; known: tiles, rows, columns, wires"),
+    ('kind = "static"\nlatency_every = 100', 'kind = "dynamic"', "array: belongs to kind = 'static'"),
+    ('name = "g_neg[tiles*rows*columns/2]"\nkind = "param"\nunit = "S"\nlow = 1e-6',
+     'name = "g_neg[tiles*rows*columns/2]"\nkind = "param"\nunit = "S"\nlow = 5e-7',
+     "array: 'g_pos' and 'g_neg' differ in low or high"),
+    ("sinh_per_v = 4.0", "sinh_per_v = -4.0", "array.sinh_per_v: Input should be greater than or equal to 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("good", "bad", "reason"), ARRAY_MISTAKES)
+def test_an_array_of_other_ports_is_refused(tmp_path: Path, good: str, bad: str, reason: str) -> None:
+    folder = tmp_path / "rram_mac"
+    shutil.copytree(circuit_folder("rram_mac"), folder)
+    manifest = folder / "circuit.toml"
+    text = manifest.read_text()
+    assert good in text
+    manifest.write_text(text.replace(good, bad))
+    with pytest.raises(CircuitError, match=reason):
+        load_circuit(str(folder))

@@ -193,8 +193,17 @@ def test_row_j_of_all_rasters_is_stepped_together() -> None:
     assert second.fired.tolist() == [True]
 
 
-@pytest.mark.parametrize("name", ["digits_spiking", "digits_crossbar"])
-def test_units_a_few_at_a_time_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "bound", "most"),
+    [
+        ("digits_spiking", "ROWS", 200),
+        ("digits_crossbar", "ROWS", 200),
+        ("digits_crossbar", "VALUES", 14_000),
+    ],
+)
+def test_units_a_few_at_a_time_are_the_same(
+    name: str, bound: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever number of units of a layer is answered together: blocks end within lanes."""
     scenario = load_scenario(SCENARIOS / f"{name}.toml", ["samples=3"]).with_backend("surrogate")
     at_once = run(scenario)
@@ -206,7 +215,7 @@ def test_units_a_few_at_a_time_are_the_same(name: str, monkeypatch: pytest.Monke
         return answer(self, batch, *args, **options)
 
     monkeypatch.setattr(SurrogateBank, "replay_batch", counted)
-    monkeypatch.setattr("simcore.engine.ROWS", 200)
+    monkeypatch.setattr(f"simcore.engine.{bound}", most)
     few = run(scenario)
     assert len(sizes) >= 3 * len(few.layer_columns)
     np.testing.assert_array_equal(few.scores, at_once.scores)

@@ -11,13 +11,14 @@ from simcore.errors import BundleError, UserError
 from simcore.manifest import load_circuit
 from simcore.spec import CircuitSpec, PortKind
 from surrogates import array_fit
-from surrogates.bundle import run_graph
+from surrogates.bundle import open_session, run_graph
 from surrogates.cellarray import cell_array
 from surrogates.cnn import FAMILY as CNN
 from surrogates.cnn import Conv4Xbar
 from surrogates.dataset import load_dataset
 from surrogates.family import Effort
 from surrogates.frame import Frame
+from surrogates.graph import GraphBuilder
 from surrogates.layout import Layout
 from surrogates.runtime import open_bank
 from surrogates.step_graph import build_graph
@@ -123,15 +124,9 @@ def test_graph_of_the_convolutions_is_the_network(tables: StepTables, spec: Circ
     model = CNN.fit(frame, tables.train, tables.selection, effort)
     x = tables.selection.x[:50]
     native = frame.decode(x, (z := frame.design.standardise(x)), model.predict(z))
-    ours = run_graph(arrays_session(build_graph("driven", frame, model, {})), x)
+    ours = run_graph(open_session(build_graph("driven", frame, model, {}), "driven"), x)
     np.testing.assert_allclose(ours["outputs"], native.outputs, atol=1e-5)
     np.testing.assert_allclose(ours["supply_j"], native.supply_j, rtol=1e-4)
-
-
-def arrays_session(data: bytes) -> Any:
-    from surrogates.bundle import open_session
-
-    return open_session(data, "driven")
 
 
 def test_training_goes_on_from_its_checkpoint(
@@ -158,11 +153,26 @@ def test_training_goes_on_from_its_checkpoint(
     np.testing.assert_array_equal(resumed.predict(z), fitted(lambda *_: None, None).predict(z))
 
 
+def test_a_budget_ends_a_training_and_leaves_no_checkpoint(
+    tables: StepTables, spec: CircuitSpec, tmp_path: Path
+) -> None:
+    path = tmp_path / "cnn.checkpoint"
+    effort = Effort(1, 0.5, None, lambda *_: None, {}, path)
+    model = CNN.fit(whole(tables, spec), tables.train, tables.selection, effort)
+    assert 3 <= model.describe()["epochs"] < 200
+    assert not path.exists()
+
+
 def test_other_shapes_are_refused_with_the_reason(cellsum: Trained) -> None:
     other = arrays.block(2, 64, 2)
     params = np.tile(other.default_params, (1, 1))
     with pytest.raises(BundleError, match="rram_mac"):
         open_bank(BankRequest(other, params, {"family": str(cellsum.path)}))
+    unknown = arrays.block(3, 64, 2)
+    with pytest.raises(
+        BundleError, match=r"those of other sizes do not fit: rram_mac-2-64-8-0, rram_mac-4-64-2-0"
+    ):
+        open_bank(BankRequest(unknown, unknown.default_params[None], {}))
 
 
 def test_circuits_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
@@ -188,4 +198,8 @@ def test_features_of_arrays_are_one_column_for_each_output(tables: StepTables, s
     np.testing.assert_allclose(
         back + tables.frame.design.mean[column : column + 2], current, rtol=1e-4, atol=1e-2
     )
+    builder = GraphBuilder("design")
+    graph = builder.finish({"x": x.shape[1]}, {"z": (tables.frame.design.emit(builder, "x"), len(names))}, {})
+    ours = open_session(graph, "design").run(["z"], {"x": x[:64]})[0]
+    np.testing.assert_allclose(ours, z[:64], atol=1e-4)
     assert spec.width(PortKind.OUTPUT) == 2

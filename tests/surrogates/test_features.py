@@ -20,6 +20,7 @@ EXPRESSIONS = {
     "power": "sum(g * square(in)) - sum(g) * v_out**2",
     "largest": "max(in) - min(w * in)",
     "bent": "clip(tanh(gain * sum(w * in)), -0.7, +0.7) / exp(-abs(v_out))",
+    "product": "dot(in, w) * gain",
     "root": "sqrt(abs(v_out)) + log(gain) - (gain / 10) ** 1.5",
 }
 
@@ -44,7 +45,7 @@ def test_graph_computes_what_numpy_computes(idle: bool) -> None:
     spec = crossbar_spec(rows=7, features=EXPRESSIONS)
     x = _random_rows(Layout(spec), 500)
     design = fit_design(spec, x, kinds=KINDS, idle=idle)
-    assert {"gain", "v_out", "current", "power", "largest", "bent", "root"} <= set(design.names)
+    assert {"gain", "v_out", "current", "power", "largest", "bent", "product", "root"} <= set(design.names)
     assert ("log_duration" in design.names) is idle
     assert np.abs(_graph_of(design, x) - design.standardise(x)).max() < 2e-5
 
@@ -99,6 +100,8 @@ def test_a_wrong_feature_is_named(text: str, message: str) -> None:
     ("features", "message"),
     [
         ({"f": "in * w"}, "feature 'f' is an array of 6: reduce it"),
+        ({"f": "dot(in, gain)"}, r"dot\(\) of 6 and 1 values, expected a multiple"),
+        ({"f": "dot(in)"}, r"dot\(\) takes 2 argument\(s\), got 1"),
         ({"gain": "v_out"}, "feature 'gain': the name is taken"),
         ({"f": "sum(late)", "late": "in * w"}, "unknown name 'late'"),
     ],

@@ -283,6 +283,13 @@ GREEDY = {
     "rows cut": (_nodes(_node("Slice", "x", "i", "j", "i"), i=COLUMN, j=np.array([1])), "mixes the rows"),
     "transposed": (_nodes(_node("Gemm", "x", "x", transA=1)), "transA"),
     "index": (_nodes(_node("Gather", "x", "i", axis=1), i=np.array([WIDTH])), "an index beyond axis 1"),
+    "reshaped rows": (_nodes(_node("Reshape", "x", "i"), i=np.array([-1, 2])), "expected rows kept"),
+    "reshaped values": (_nodes(_node("Reshape", "x", "i"), i=np.array([0, 2])), "rows of 4 values"),
+    "reshaped to nothing": (_nodes(_node("Reshape", "x", "i"), i=np.array([0, 4, -1])), "sizes above 0"),
+    "reshaped constant": (
+        _nodes(_node("Reshape", "w", "i", out="r"), _node("Add", "x", "r"), i=np.array([0, 4]),
+               w=np.ones((1, 4), np.float32)), "expected rows kept",
+    ),
     "axis": (_nodes(_node("Gather", "x", "i", axis=2), i=COLUMN), "axis 2 of"),
     "axes": (_nodes(_node("ReduceMax", "x")), "0 axes, expected 1"),
     "backwards": (_nodes(_node("Slice", "x", "j", "i", "j", "m"), i=COLUMN, j=COLUMN + 1, m=COLUMN - 1),
