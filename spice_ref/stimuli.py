@@ -112,7 +112,7 @@ def draw_params(spec: CircuitSpec, rng: np.random.Generator, *, even: bool = Fal
 
 
 def _levels(low: Floats, high: Floats, rng: np.random.Generator, *, even: bool) -> Floats:
-    """Return weights anywhere from `low` to `high`; not `even`: some at `low`, the others at `high` or between."""
+    """Return weights from `low` to `high`; not `even`: some at `low`, the others at `high` or between."""
     spread = rng.random(len(low))
     if not even:
         lowest, power = rng.choice([0.0, rng.uniform()]), rng.choice([0.0, 1.0, 3.0])
