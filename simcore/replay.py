@@ -102,20 +102,21 @@ def call_order(starts: NDArray[np.int64], idle: NDArray[np.bool_]) -> CallOrder:
     """
     n, lengths = len(idle), np.diff(starts)
     unit = np.repeat(np.arange(len(lengths)), lengths)
-    row = np.arange(n)
-    n_driven = np.cumsum(~idle)
-    before = np.concatenate([[0], n_driven])[starts[:-1]]
-    begin = np.where(idle, 0, row)
-    begin[starts[:-1][lengths > 0]] = starts[:-1][lengths > 0]
-    since = row - np.maximum.accumulate(begin)
-    if since.max(initial=0) > FEW:
-        rank = row - starts[:-1][unit]
-        key = 2 * rank + idle
+    # A part is a driven row and the idle ones behind it, or those before a unit's first driven one.
+    begins = ~idle
+    begins[starts[:-1][lengths > 0]] = True
+    part = np.flatnonzero(begins)
+    sizes = np.diff(part, append=n)
+    if sizes.max(initial=0) - 1 > FEW:
+        key = 2 * (np.arange(n) - np.repeat(starts[:-1], lengths)) + idle
     else:
-        key = (n_driven - before[unit]) * (FEW + 1) + since
+        n_driven = np.cumsum(~idle[part])
+        before = np.append(0, n_driven)[np.searchsorted(part, starts[:-1])]
+        rank = n_driven - before[unit[part]]
+        key = np.arange(n) + np.repeat(rank * (FEW + 1) - part, sizes)
+    counts = np.bincount(key)
+    bounds = np.append(0, np.cumsum(counts[counts > 0]))
     rows = stable_order(key)
-    ordered = key[rows]
-    bounds = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [n]] if n else [[0]])
     return CallOrder(unit, rows, bounds, idle[rows[bounds[:-1]]])
 
 

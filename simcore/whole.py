@@ -177,7 +177,7 @@ class _Gaps:
 
 def stable_order(keys: Ints) -> Ints:
     """Return the stable order of non-negative integers below 2^32; numpy sorts 16-bit ones by radix."""
-    order: Ints = np.argsort((keys & 0xFFFF).astype(np.uint16), kind="stable")
+    order: Ints = np.argsort(keys.astype(np.uint16), kind="stable")
     if keys.max(initial=0) > 0xFFFF:
         order = order[np.argsort((keys[order] >> 16).astype(np.uint16), kind="stable")]
     return order

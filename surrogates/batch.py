@@ -14,7 +14,7 @@ from surrogates.features import Rows
 from surrogates.layout import Layout
 from surrogates.ranges import RangeCounter
 
-CHUNK, VALUES = 2048, 2**18
+CHUNK, VALUES = 8192, 2**18
 """Rows per call of onnxruntime at most, and values of its input: the activations stay in the cache."""
 BLOCK = 16
 """Rows are padded to a multiple of this: vector kernels treat the rest of a block by other code, and a
@@ -71,14 +71,13 @@ class BatchReplay:
 
     def _inputs(self, batch: RasterBatch, rows: NDArray[np.int64], unit: NDArray[np.int64]) -> Rows:
         """Return the graphs' input in the order of slots, states still empty."""
-        layout = self._layout
-        x = np.empty((len(rows), layout.width), np.float32)
-        for kind, values, index in (
-            (PortKind.INPUT, batch.inputs, batch.inputs.index.take(rows)),
-            (PortKind.PARAM, batch.params, batch.params.index.take(unit)),
-        ):
-            x[:, layout.of(kind)] = values.distinct.astype(np.float32).take(index, axis=0)
-        x[:, -1] = (batch.duration_ps // self._spec.period_ps).take(rows)
+        layout, params = self._layout, batch.params
+        table = np.zeros((len(params.distinct), layout.width), np.float32)
+        table[:, layout.of(PortKind.PARAM)] = params.distinct
+        x = table.take(params.index.take(unit), axis=0)
+        inputs = batch.inputs.distinct.astype(np.float32)
+        x[:, layout.of(PortKind.INPUT)] = inputs.take(batch.inputs.index.take(rows), axis=0)
+        x[:, -1] = (batch.duration_ps // self._spec.period_ps).astype(np.float32).take(rows)
         return x
 
     def _stepped(
@@ -100,8 +99,10 @@ class BatchReplay:
                 units = unit[rows]
                 x[rows, states] = state.take(units, axis=0)
                 found = self._bundle.run(graph, x[rows], _NO_BIAS[: len(units)])
-                self._settle(found, outputs, units, graph)
-                state[units], outputs[units] = found["state"], found["outputs"]
+                state[units] = found["state"]
+                if self._swings is not None:
+                    self._settle(found, outputs, units, graph)
+                    outputs[units] = found["outputs"]
                 for head, columns in self._wide.items():
                     answers[rows, columns] = found[head]
                 for head, column in self._single.items():
@@ -113,9 +114,8 @@ class BatchReplay:
         """Give the answer what a model leaves to the run time: outputs that hold, events seen in a swing."""
         if self._spec.kind == "static" and graph == "idle":
             found["outputs"] = outputs[units]
-        if self._swings is not None:
-            change = np.abs(found["outputs"].astype(np.float64) - outputs[units])
-            found["fired"] = np.asarray((change >= self._swings).any(axis=1), np.float32)
+        change = np.abs(found["outputs"].astype(np.float64) - outputs[units])
+        found["fired"] = np.asarray((change >= self._swings).any(axis=1), np.float32)
 
     def _outside(
         self, slots: "_Slots", x: Rows, unit: NDArray[np.int64], is_padding: NDArray[np.bool_]

@@ -10,6 +10,8 @@ from surrogates.bundle import STEP_GRAPHS, BundleInfo
 
 TOLERANCE = 0.01
 """Share of a column's training range by which it may be left without being counted."""
+SIDE = 64
+"""Rows that are laid side by side: numpy takes three times as long over as many short ones."""
 Rows = NDArray[np.float32]
 
 
@@ -28,16 +30,16 @@ class RangeCounter:
         Rows that are `ignored` (k,) are not counted.
         """
         bounds = self._graphs[graph]
-        inside = x >= bounds.low
-        inside &= x <= bounds.high
         self._rows += len(x) - (0 if ignored is None else int(np.count_nonzero(ignored)))
-        if inside.all():
+        columns = bounds.left_by(x)
+        if not len(columns):
             return None
-        rows = ~np.asarray(inside.all(axis=1))
+        held = [bounds.hold(x[:, column], column) for column in columns]
+        rows = ~np.asarray(np.logical_and.reduce(held))
         if ignored is not None:
             rows &= ~ignored
         self._outside += int(np.count_nonzero(rows))
-        bounds.count(x[rows], ~inside[rows])
+        bounds.count(x[rows])
         return rows
 
     def report(self) -> Report:
@@ -61,8 +63,20 @@ class _Graph:
         self._excess = np.zeros(len(low))
         self._value = np.zeros(len(low))
 
-    def count(self, x: Rows, out: NDArray[np.bool_]) -> None:
+    def left_by(self, x: Rows) -> NDArray[np.int64]:
+        """Return the columns that some row of x (k, width) leaves: by their extremes, where a NaN lasts."""
+        if not len(x):
+            return np.zeros(0, np.int64)
+        lowest, highest = (_extremes(x, ufunc) for ufunc in (np.minimum, np.maximum))
+        return np.flatnonzero(~((lowest >= self.low) & (highest <= self.high)))
+
+    def hold(self, values: Rows, column: int | slice = slice(None)) -> NDArray[np.bool_]:
+        """Return which values of a column, or of all, are in range, same shape."""
+        return np.asarray((values >= self.low[column]) & (values <= self.high[column]))
+
+    def count(self, x: Rows) -> None:
         """Take in rows (m, width) that are outside."""
+        out = ~self.hold(x)
         self._counts += out.sum(axis=0)
         columns = np.flatnonzero(out.any(axis=0))
         values = x[:, columns].astype(np.float64)
@@ -91,3 +105,12 @@ class _Graph:
             "high": float(high),
             "excess_pct": 100 * float(self._excess[column]) if finite else None,
         }
+
+
+def _extremes(x: Rows, ufunc: np.ufunc) -> Rows:
+    """Return the least or the largest value of each column of x (k, width), (width,)."""
+    whole = len(x) // SIDE * SIDE
+    if whole:
+        sides = ufunc.reduce(x[:whole].reshape(-1, SIDE * x.shape[1]), axis=0)
+        x = np.concatenate([sides.reshape(SIDE, -1), x[whole:]])
+    return np.asarray(ufunc.reduce(x, axis=0))
