@@ -1,6 +1,8 @@
 """Plug-ins by name: entry points, loaded when first used."""
 
 import difflib
+import sys
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -30,6 +32,12 @@ def load(group: str, name: str) -> Any:
 
 
 def _points(group: str) -> dict[str, EntryPoint]:
+    return _on_path(group, tuple(sys.path))
+
+
+@cache
+def _on_path(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Return the plug-ins of a group; `path` is where Python looks now."""
     return {point.name: point for point in entry_points(group=f"simcore.{group}")}
 
 

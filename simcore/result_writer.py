@@ -1,7 +1,7 @@
 """ResultWriter: stores a run batch by batch in one HDF5 file that grows; `result` reads it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from simcore.result import CHOSEN, COUNTERS, FILE, SCHEMA, TIMELINE, TOTALS, WHO
 
 CHUNK = 65536
 """Values of a column that are stored together, at most."""
+SAMPLE = "results/sample"
+"""The samples that count; stored last."""
 RECORD_BYTES = 4096
 """Room for HDF5's own records of a column; 2.8 kB were seen."""
 
@@ -86,14 +88,19 @@ class ResultWriter:
             group["json"] = text
             self._file.flush()
 
-    def append(self, batch: BatchResult) -> None:
-        """Add the samples of one batch and flush.
+    def append(self, *batches: BatchResult) -> None:
+        """Add the samples of some batches and flush.
 
-        Raises ResultError where the disk takes no more; all batches before are kept.
+        Raises ResultError where the disk takes no more; all samples before are kept.
         """
+        parts = [_columns(batch) for batch in batches]
+        columns = {
+            path: np.concatenate([part[path] for part in parts if path in part])
+            for path in dict.fromkeys(path for part in parts for path in part)
+        }
         with self._telling():
-            reserve(self._file, self._room(batch))
-            self._append(batch)
+            reserve(self._file, self._room(columns))
+            self._append(columns, batches[0].spans)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -102,11 +109,8 @@ class ResultWriter:
         except (OSError, RuntimeError) as error:
             raise ResultError(f"cannot write {self.path}: {error}") from error
 
-    def _room(self, batch: BatchResult) -> int:
-        """Return the bytes that a batch takes at most: uncompressed, and each column moves its last chunk."""
-        columns = [batch.samples, batch.labels, batch.scores]
-        columns += [getattr(totals, name) for totals in batch.layers.values() for name in TOTALS]
-        columns += [getattr(rows, name) for rows in batch.trace.values() for name in TraceRows.__slots__]
+    def _room(self, new: Mapping[str, NDArray[Any]]) -> int:
+        """Return the bytes that columns take at most: uncompressed, and each one moves its last chunk."""
         stored: list[int] = []
 
         def add(_: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -114,34 +118,22 @@ class ResultWriter:
                 stored.append(int(np.prod(item.chunks)) * item.dtype.itemsize)
 
         self._file.visititems(add)
-        new = [min(values.nbytes, CHUNK * values.itemsize) for values in columns]
-        return sum(values.nbytes + RECORD_BYTES for values in columns) + 2 * max(sum(stored), sum(new))
+        chunks = [min(values.nbytes, CHUNK * values.itemsize) for values in new.values()]
+        return sum(values.nbytes + RECORD_BYTES for values in new.values()) + 2 * max(
+            sum(stored), sum(chunks)
+        )
 
-    def _append(self, batch: BatchResult) -> None:
-        results = self._file.require_group("results")
-        _append(results, "label", batch.labels)
-        _append(results, "scores", batch.scores)
-        _append(results, "duration_s", batch.duration_s)
-        for name, totals in batch.layers.items():
-            layer = results.require_group(f"layers/{name}")
-            for column in TOTALS:
-                _append(layer, column, getattr(totals, column))
-            zeros = np.zeros(len(batch.samples))
-            _append(layer, "actions", np.stack([totals.digital.get(c, zeros) for c in COMPONENTS], axis=1))
-            for column, values in batch.behind[name].items():
-                _append(layer, column, values)
-            for counter in COUNTERS:
-                _append(layer, counter, batch.counters[name].get(counter, zeros.astype(np.int64)))
-        for name, rows in batch.trace.items():
-            group = self._file.require_group(f"{WHOLE if batch.is_whole else CHOSEN}/{name}")
-            for column in TraceRows.__slots__:
-                values = getattr(rows, column)
-                _append(group, column, batch.samples[values] if column == "lane" else values)
-            group.attrs["n"] = len(group["lane"])
-        if batch.is_whole and batch.trace and TIMELINE not in self._file:
-            text = json.dumps([astuple(span) for span in batch.spans])
+    def _append(self, columns: dict[str, NDArray[Any]], spans: Sequence[Span]) -> None:
+        samples = columns.pop(SAMPLE)
+        for path, values in columns.items():
+            _append(self._file, path, values)
+            if path.endswith("/lane"):
+                group = self._file[path].parent
+                group.attrs["n"] = len(group["lane"])
+        if TIMELINE not in self._file and any(path.startswith(f"{WHOLE}/") for path in columns):
+            text = json.dumps([astuple(span) for span in spans])
             self._file[TIMELINE] = np.frombuffer(text.encode(), np.uint8)
-        _append(results, "sample", batch.samples)
+        _append(self._file, SAMPLE, samples)
         self._file.flush()
         if not self._has_appended:
             self._has_appended = True
@@ -156,6 +148,24 @@ class ResultWriter:
             give_back(self._file)
             self._file.close()
         self._partial.unlink(missing_ok=True)
+
+
+def _columns(batch: BatchResult) -> dict[str, NDArray[Any]]:
+    """Return what is stored of a batch, by its place in the file."""
+    zeros = np.zeros(len(batch.samples))
+    found = {SAMPLE: batch.samples, "results/label": batch.labels, "results/scores": batch.scores,
+             "results/duration_s": batch.duration_s}  # fmt: skip
+    for name, totals in batch.layers.items():
+        layer = {column: getattr(totals, column) for column in TOTALS}
+        layer["actions"] = np.stack([totals.digital.get(each, zeros) for each in COMPONENTS], axis=1)
+        layer |= batch.behind[name]
+        layer |= {each: batch.counters[name].get(each, zeros.astype(np.int64)) for each in COUNTERS}
+        found |= {f"results/layers/{name}/{column}": values for column, values in layer.items()}
+    for name, rows in batch.trace.items():
+        place = f"{WHOLE if batch.is_whole else CHOSEN}/{name}"
+        found |= {f"{place}/{column}": getattr(rows, column) for column in TraceRows.__slots__}
+        found[f"{place}/lane"] = batch.samples[rows.lane]
+    return found
 
 
 def _cut(file: h5py.File, n: int) -> None:
@@ -176,14 +186,14 @@ def _cut(file: h5py.File, n: int) -> None:
         group.attrs["n"] = rows
 
 
-def _append(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
-    if name not in group:
+def _append(file: h5py.File, path: str, values: NDArray[Any]) -> None:
+    if path not in file:
         chunk = (max(1, min(len(values), CHUNK // max(1, int(np.prod(values.shape[1:]))))), *values.shape[1:])
-        group.create_dataset(
-            name, data=values, maxshape=(None, *values.shape[1:]), chunks=chunk, compression="lzf"
+        file.create_dataset(
+            path, data=values, maxshape=(None, *values.shape[1:]), chunks=chunk, compression="lzf"
         )  # fmt: skip
         return
-    data = group[name]
+    data = file[path]
     start = data.shape[0]
     data.resize(start + len(values), axis=0)
     data[start:] = values

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from simcore.assembly import Assembly, assemble
 from simcore.errors import ResultError, SimcoreError
 from simcore.progress import scaled
 from simcore.result import RunResult
-from simcore.result_writer import ResultWriter
+from simcore.result_writer import BatchResult, ResultWriter
 from simcore.scenario import Scenario
 from simcore.shard import Chosen, Progress, Rewire, Shard, rows_per_sample, run_shard
 from simcore.timeline import write_timeline
@@ -34,6 +35,8 @@ SUMMARY = "summary.json"
 """Written when a run is finished."""
 SAME = ("settings", "inputs_sha256", "versions", "components")
 """What must agree for a run to go on where it was stopped."""
+STORE_S = 1.0
+"""Seconds of finished samples that a kill may cost: HDF5 takes as long over a batch as over many."""
 MANY = 256
 """Samples from which on worker processes are worth their start."""
 
@@ -59,30 +62,21 @@ def run(
     clock = time.perf_counter(), time.process_time()
     assembly = assemble(scenario)
     directory = out or Path(tempfile.mkdtemp(prefix="simcore-"))
-    writer: ResultWriter | None = None
     provenance = _provenance(assembly)
     before = _unfinished(directory, provenance, trace) if rewire is None else None
     if before is not None and len(before.samples) == scenario.samples:
         return _finish(directory)
-    log = _Log(provenance, before, clock)
-    n_finished = log.n_kept
+    store = _Store(directory, _Log(provenance, before, clock))
     try:
-        for shard in _shards(assembly, n_finished, trace, progress, rewire, workers):
-            if writer is None:
-                log.begin(shard, directory)
-                writer = ResultWriter(directory, log.provenance, n_kept=log.n_kept)
-            writer.append(shard.result)
-            n_finished += len(shard.result.samples)
-            writer.describe(log.add(shard))
+        with closing(store):
+            for shard in _shards(assembly, store.n_stored, trace, progress, rewire, workers):
+                store.add(shard)
     except SimcoreError as error:
-        if n_finished:
+        if store.n_stored:
             error.add_note(
-                f"the {n_finished} samples finished before that are kept: simcore report {directory}"
+                f"the {store.n_stored} samples finished before that are kept: simcore report {directory}"
             )
         raise
-    finally:
-        if writer is not None:
-            writer.close()
     return _finish(directory)
 
 
@@ -192,6 +186,43 @@ class _Log:
         times["cpu_s"] += time.process_time() - self._cpu + added["solver_cpu_s"]
         times["wall_s"] = time.perf_counter() - self._wall + (self._before.get("wall_s") or 0.0)
         return self.provenance | times
+
+
+class _Store:
+    """Finished shards on their way into the file: the first at once, then all that STORE_S bring."""
+
+    def __init__(self, directory: Path, log: _Log) -> None:
+        self._directory, self._log = directory, log
+        self._writer: ResultWriter | None = None
+        self._waiting: list[BatchResult] = []
+        self._provenance: dict[str, Any] = {}
+        self._due = 0.0
+        self.n_stored = log.n_kept
+        """Samples in the file."""
+
+    def add(self, shard: Shard) -> None:
+        """Take a shard in; raises ResultError where it cannot be stored."""
+        if self._writer is None:
+            self._log.begin(shard, self._directory)
+            self._writer = ResultWriter(self._directory, self._log.provenance, n_kept=self._log.n_kept)
+        self._waiting.append(shard.result)
+        self._provenance = self._log.add(shard)
+        if time.monotonic() >= self._due:
+            self._store(self._writer)
+            self._due = time.monotonic() + STORE_S
+
+    def close(self) -> None:
+        """Store what waits."""
+        if self._writer is not None:
+            with closing(self._writer):
+                self._store(self._writer)
+
+    def _store(self, writer: ResultWriter) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            writer.append(*waiting)
+            self.n_stored += sum(len(batch.samples) for batch in waiting)
+            writer.describe(self._provenance)
 
 
 def _made_by(banks: Sequence[Mapping[str, Any]], layers: Mapping[str, Any]) -> list[Any]:

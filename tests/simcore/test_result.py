@@ -252,9 +252,9 @@ def test_full_disk_is_told_and_the_batches_before_are_kept(
     monkeypatch.setattr(run_module, "LANES", 1)
     append, batches = ResultWriter.append, []
 
-    def kept(self: ResultWriter, batch: Any) -> None:
-        batches.append(batch)
-        append(self, batch)
+    def kept(self: ResultWriter, *new: Any) -> None:
+        batches.extend(new)
+        append(self, *new)
 
     with monkeypatch.context() as patch:
         patch.setattr(ResultWriter, "append", kept)
