@@ -23,8 +23,7 @@ class Scale:
 
 def scale_for(values: NDArray[Any], unit: str) -> Scale:
     """Return the unit in which the largest magnitude of `values` lies between 1 and 1000."""
-    sizes = np.abs(values[np.isfinite(values)])
-    exponent = _exponent(float(sizes.max(initial=0.0)))
+    exponent = _exponent(_largest(values))
     return Scale(10.0**-exponent, f"{_PREFIXES[exponent]}{unit}")
 
 
@@ -49,6 +48,13 @@ def percent(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
         return DASH
     prefix = "+" if sign and value > 0 else ""
     return f"{prefix}{number(value, digits)} %"
+
+
+def _largest(values: NDArray[Any]) -> float:
+    """Return the largest finite magnitude, 0 without one; millions of values are not copied for it."""
+    ends = (float(end.reduce(values, axis=None, initial=0.0)) for end in (np.fmax, np.fmin))
+    size = max(map(abs, ends))
+    return size if math.isfinite(size) else _largest(values[np.isfinite(values)])
 
 
 def _exponent(value: float) -> int:
