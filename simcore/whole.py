@@ -134,26 +134,24 @@ class _Gaps:
 
     def rows(self, gated: NDArray[np.bool_]) -> WholeInput:
         """Return the rows; `gated` tells which driven ones only bring a level back to reset."""
-        spec, driven = self._spec, self._driven
+        spec = self._spec
         n = int(self._n_rows.sum())
-        start, lag = np.empty(n, np.int64), np.zeros(n, np.int64)
+        # The rows of a part begin one period apart; only a gap that takes several merged rows is longer.
+        begin = self._begin - self._has_row
+        start = np.arange(n) + np.repeat(begin - self._offset, self._n_rows)
+        lag = start - np.repeat(begin, self._n_rows)
         periods, idle, merged = np.ones(n, np.int64), np.ones(n, np.bool_), np.zeros(n, np.bool_)
         at = self._offset[self._behind]
-        start[at], idle[at] = driven.step, False
+        idle[at] = False
         is_gated = np.zeros(n, np.bool_)
         is_gated[at] = gated
-        since = self._begin - self._has_row
-        for tail in range(int(self._tails.max(initial=0))):
-            gap = np.flatnonzero(self._tails > tail)
-            row = self._offset[gap] + self._has_row[gap] + tail
-            start[row] = self._begin[gap] + tail
-            lag[row] = start[row] - since[gap]
         for part in range(int(self._n_merged.max(initial=0))):
             gap = np.flatnonzero(self._n_merged > part)
             row = self._offset[gap] + self._has_row[gap] + self._tails[gap] + part
             done = part * spec.max_idle_periods
-            start[row] = self._begin[gap] + self._tails[gap] + done
-            lag[row] = start[row] - since[gap]
+            if part:
+                start[row] = self._begin[gap] + self._tails[gap] + done
+                lag[row] = start[row] - begin[gap]
             periods[row] = np.minimum(self._rest[gap] - done, spec.max_idle_periods)
             merged[row] = True
         starts = np.append(self._offset[self._first], n)

@@ -21,6 +21,7 @@ BLOCK = 16
 unit's result would depend on how many are stepped with it."""
 GRAPHS = ("driven", "idle")
 """By whether a row is idle."""
+HEADS = ("outputs", "state", "supply_j", "input_j", "latency_s", "fired")
 
 
 def rows_per_call(width: int) -> int:
@@ -42,13 +43,7 @@ class BatchReplay:
         self._layout = Layout(spec)
         self._rows = rows_per_call(self._layout.width)
         self._swings = swings(spec) if bundle.info.min_swing is not None else None
-        widths = {"outputs": spec.width(PortKind.OUTPUT), "state": spec.width(PortKind.STATE) * states}
-        heads = ("outputs", "state", "supply_j", "input_j", "latency_s", "fired")
-        ends = np.cumsum([0, *(widths.get(head, 1) for head in heads)]).tolist()
-        self._wide = {head: slice(*ends[i : i + 2]) for i, head in enumerate(heads[:2]) if widths[head]}
-        """Columns of the answers: all heads of a row lie together."""
-        self._single = dict(zip(heads[2:], ends[2:-1], strict=True))
-        self._width = ends[-1]
+        self._heads = [head for head in HEADS if states or head != "state"]
 
     def answer(
         self, batch: RasterBatch, resets: Mapping[str, Rows], progress: Callable[[float], None]
@@ -65,7 +60,7 @@ class BatchReplay:
         return BatchAnswer(
             reset_state=resets["state"].astype(np.float64),
             reset_outputs=resets["outputs"].astype(np.float64),
-            steps=self._result(answers.take(slots.of_row, axis=0)),
+            steps=self._result({head: each.take(slots.of_row, axis=0) for head, each in answers.items()}),
             counters={"out_of_range": outside, "rail_excursions": np.zeros_like(outside)},
         )
 
@@ -87,11 +82,12 @@ class BatchReplay:
         unit: NDArray[np.int64],
         resets: Mapping[str, Rows],
         progress: Callable[[float], None],
-    ) -> Rows:
-        """Run all calls, carrying state and outputs from one to the next; return the answers by row of x."""
+    ) -> dict[str, Rows]:
+        """Run all calls, carrying state and outputs from one to the next; return the heads by row of x."""
         states = self._layout.of(PortKind.STATE)
         state, outputs = resets["state"].copy(), resets["outputs"].copy()
-        answers = np.empty((len(x), self._width), np.float32)
+        widths = {head: values.shape[1:] for head, values in resets.items()}
+        answers = {head: np.empty((len(x), *widths.get(head, ())), np.float32) for head in self._heads}
         for call, (begin, size, is_idle) in enumerate(slots.calls):
             graph = GRAPHS[is_idle]
             for first in range(begin, begin + size, self._rows):
@@ -99,14 +95,13 @@ class BatchReplay:
                 units = unit[rows]
                 x[rows, states] = state.take(units, axis=0)
                 found = self._bundle.run(graph, x[rows], _NO_BIAS[: len(units)])
-                state[units] = found["state"]
+                if state.size:
+                    _items(state)[units] = _items(found["state"])
                 if self._swings is not None:
                     self._settle(found, outputs, units, graph)
                     outputs[units] = found["outputs"]
-                for head, columns in self._wide.items():
-                    answers[rows, columns] = found[head]
-                for head, column in self._single.items():
-                    answers[rows, column] = found[head]
+                for head, values in answers.items():
+                    values[rows] = found[head]
             progress((call + 1) / len(slots.calls))
         return answers
 
@@ -128,22 +123,24 @@ class BatchReplay:
                 found.append(unit[rows][left])
         return np.concatenate([np.zeros(0, np.int64), *found])
 
-    def _result(self, answers: Rows) -> StepResult:
-        def column(head: str) -> Floats:
-            return answers[:, self._single[head]].astype(np.float64)
-
-        fired = answers[:, self._single["fired"]] > 0
-        latency_s = column("latency_s")
-        latency_s[~(fired & self._spec.has_latencies)] = np.nan
-        wide = {head: answers[:, self._wide.get(head, slice(0))] for head in ("outputs", "state")}
+    def _result(self, answers: Mapping[str, Rows]) -> StepResult:
+        fired = answers["fired"] > 0
+        timed = np.flatnonzero(fired & self._spec.has_latencies)
+        latency_s = np.full(len(fired), np.nan)
+        latency_s[timed] = answers["latency_s"][timed]
         return StepResult(
-            outputs=wide["outputs"].astype(np.float64),
-            state=wide["state"].astype(np.float64),
+            outputs=answers["outputs"].astype(np.float64),
+            state=answers.get("state", np.zeros((len(fired), 0))).astype(np.float64),
             fired=fired,
-            supply_j=column("supply_j"),
-            input_j=column("input_j"),
+            supply_j=answers["supply_j"].astype(np.float64),
+            input_j=answers["input_j"].astype(np.float64),
             latency_s=latency_s,
         )
+
+
+def _items(rows: Rows) -> NDArray[np.void]:
+    """Return rows as items of one array: numpy scatters items twice as fast as rows."""
+    return rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
