@@ -11,6 +11,8 @@ from surrogates.features import Rows
 from surrogates.graph import GraphBuilder
 
 Weights = NDArray[np.float32]
+ROWS = 2048
+"""Rows that a network answers at a time."""
 
 
 def _silu(a: Rows) -> Rows:
@@ -33,7 +35,11 @@ class DenseNet:
     activation: str
 
     def predict(self, z: Rows) -> Rows:
-        """Return (k, out)."""
+        """Return (k, out), some rows at a time: what lies between the layers stays in the cache."""
+        parts = [self._predict(z[first : first + ROWS]) for first in range(0, len(z), ROWS)]
+        return np.concatenate(parts) if parts else self._predict(z)
+
+    def _predict(self, z: Rows) -> Rows:
         activation = ACTIVATIONS[self.activation]
         *hidden, (weights, bias) = self.layers
         for inner, shift in hidden:

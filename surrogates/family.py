@@ -46,6 +46,8 @@ class Effort:
     """Called with the share done (0..1) and a message."""
     fitted: Mapping[str, StepModel]
     """Models that other families learned on the same rows, by family: teachers."""
+    graph: str = "driven"
+    """Whose steps are learned, `driven` or `idle`."""
     checkpoint: Path | None = None
     """Where a long training keeps what it has, to go on after a kill; deleted when the bundle is written."""
 

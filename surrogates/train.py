@@ -151,6 +151,7 @@ class Training:
             part = replace(
                 _share_of(effort, first, share, name),
                 fitted=self._models[name],
+                graph=name,
                 checkpoint=self._checkpoint(family, name),
             )
             table = self._tables[name]

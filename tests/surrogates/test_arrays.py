@@ -140,7 +140,7 @@ def test_training_goes_on_from_its_checkpoint(
             raise KeyboardInterrupt
 
     def fitted(progress: Any, checkpoint: Path | None) -> Any:
-        effort = Effort(1, 1e9, 4, progress, {}, checkpoint)
+        effort = Effort(1, 1e9, 4, progress, {}, checkpoint=checkpoint)
         return CNN.fit(frame, tables.train, tables.selection, effort)
 
     with pytest.raises(KeyboardInterrupt):
@@ -157,7 +157,7 @@ def test_a_budget_ends_a_training_and_leaves_no_checkpoint(
     tables: StepTables, spec: CircuitSpec, tmp_path: Path
 ) -> None:
     path = tmp_path / "cnn.checkpoint"
-    effort = Effort(1, 0.5, None, lambda *_: None, {}, path)
+    effort = Effort(1, 0.5, None, lambda *_: None, {}, checkpoint=path)
     model = CNN.fit(whole(tables, spec), tables.train, tables.selection, effort)
     assert 3 <= model.describe()["epochs"] < 200
     assert not path.exists()

@@ -209,8 +209,8 @@ def test_the_student_is_trained_after_its_teacher(recordings: Recordings, tmp_pa
         each.info.family: {name: part["hidden"] for name, part in each.info.model.items() if name != "reset"}
         for each in found
     }
-    assert hidden["distilled"] == {"driven": [112, 112], "idle": [112, 112]}
-    assert hidden["trunk"] == {"driven": [160] * 3, "idle": [160] * 3}
+    assert hidden["distilled"] == {"driven": [64] * 3, "idle": [32] * 2}
+    assert hidden["trunk"] == {"driven": [160] * 3, "idle": [32] * 2}
 
 
 def test_bundle_tells_its_split_and_hold_out_figures(trained: Bundles) -> None:
