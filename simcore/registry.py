@@ -2,8 +2,10 @@
 
 import difflib
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any
 
 from simcore.errors import RegistryError
@@ -31,14 +33,14 @@ def load(group: str, name: str) -> Any:
         ) from error
 
 
-def _points(group: str) -> dict[str, EntryPoint]:
+def _points(group: str) -> Mapping[str, EntryPoint]:
     return _on_path(group, tuple(sys.path))
 
 
 @cache
-def _on_path(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
-    """Return the plug-ins of a group; `path` is where Python looks now."""
-    return {point.name: point for point in entry_points(group=f"simcore.{group}")}
+def _on_path(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
+    """Return the plug-ins of a group, read once in a process; `path` is where Python looks now."""
+    return MappingProxyType({point.name: point for point in entry_points(group=f"simcore.{group}")})
 
 
 def _singular(group: str) -> str:

@@ -94,10 +94,7 @@ class ResultWriter:
         Raises ResultError where the disk takes no more; all samples before are kept.
         """
         parts = [_columns(batch) for batch in batches]
-        columns = {
-            path: np.concatenate([part[path] for part in parts if path in part])
-            for path in dict.fromkeys(path for part in parts for path in part)
-        }
+        columns = {path: [part[path] for part in parts if path in part] for part in parts for path in part}
         with self._telling():
             reserve(self._file, self._room(columns))
             self._append(columns, batches[0].spans)
@@ -109,7 +106,7 @@ class ResultWriter:
         except (OSError, RuntimeError) as error:
             raise ResultError(f"cannot write {self.path}: {error}") from error
 
-    def _room(self, new: Mapping[str, NDArray[Any]]) -> int:
+    def _room(self, new: Mapping[str, Sequence[NDArray[Any]]]) -> int:
         """Return the bytes that columns take at most: uncompressed, and each one moves its last chunk."""
         stored: list[int] = []
 
@@ -118,18 +115,17 @@ class ResultWriter:
                 stored.append(int(np.prod(item.chunks)) * item.dtype.itemsize)
 
         self._file.visititems(add)
-        chunks = [min(values.nbytes, CHUNK * values.itemsize) for values in new.values()]
-        return sum(values.nbytes + RECORD_BYTES for values in new.values()) + 2 * max(
-            sum(stored), sum(chunks)
-        )
+        sizes = {path: sum(values.nbytes for values in parts) for path, parts in new.items()}
+        chunks = [min(sizes[path], CHUNK * parts[0].itemsize) for path, parts in new.items()]
+        return sum(sizes.values()) + RECORD_BYTES * len(new) + 2 * max(sum(stored), sum(chunks))
 
-    def _append(self, columns: dict[str, NDArray[Any]], spans: Sequence[Span]) -> None:
+    def _append(self, columns: dict[str, list[NDArray[Any]]], spans: Sequence[Span]) -> None:
         samples = columns.pop(SAMPLE)
-        for path, values in columns.items():
-            _append(self._file, path, values)
+        for path, parts in columns.items():
+            _append(self._file, path, parts)
+        for path in columns:
             if path.endswith("/lane"):
-                group = self._file[path].parent
-                group.attrs["n"] = len(group["lane"])
+                self._file[path].parent.attrs["n"] = len(self._file[path])
         if TIMELINE not in self._file and any(path.startswith(f"{WHOLE}/") for path in columns):
             text = json.dumps([astuple(span) for span in spans])
             self._file[TIMELINE] = np.frombuffer(text.encode(), np.uint8)
@@ -186,7 +182,8 @@ def _cut(file: h5py.File, n: int) -> None:
         group.attrs["n"] = rows
 
 
-def _append(file: h5py.File, path: str, values: NDArray[Any]) -> None:
+def _append(file: h5py.File, path: str, parts: Sequence[NDArray[Any]]) -> None:
+    values = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if path not in file:
         chunk = (max(1, min(len(values), CHUNK // max(1, int(np.prod(values.shape[1:]))))), *values.shape[1:])
         file.create_dataset(

@@ -35,8 +35,9 @@ SUMMARY = "summary.json"
 """Written when a run is finished."""
 SAME = ("settings", "inputs_sha256", "versions", "components")
 """What must agree for a run to go on where it was stopped."""
-STORE_S = 1.0
-"""Seconds of finished samples that a kill may cost: HDF5 takes as long over a batch as over many."""
+STORING = 0.05
+"""Share of a run's time that may go into storing: HDF5 takes as long over a shard as over many. Above it
+finished shards wait and are stored together."""
 MANY = 256
 """Samples from which on worker processes are worth their start."""
 
@@ -168,11 +169,8 @@ class _Log:
                 )
             self.provenance["banks"] = self._before["banks"]
 
-    def add(self, shard: Shard) -> dict[str, Any]:
-        """Add a shard; return the provenance so far.
-
-        Results from a cache count with the solver time that they took when they were made.
-        """
+    def count(self, shard: Shard) -> None:
+        """Add a shard; results from a cache count with the solver time that they took when they were made."""
         earlier = self.provenance.get("banks") or [{}] * len(shard.banks)
         banks = [_added(*pair) for pair in zip(earlier, shard.banks, strict=True)]
         self.provenance["banks"] = banks
@@ -182,6 +180,10 @@ class _Log:
             added["solver_cpu_s"] += float(bank.get("cpu_s", 0.0))
             added["solver_jobs"] += int(bank.get("n_jobs", 0))
             added["solver_jobs_cached"] += int(bank.get("n_cached", 0))
+
+    def so_far(self) -> dict[str, Any]:
+        """Return the provenance, times up to now."""
+        added = self._added
         times = {key: value + (self._before.get(key) or 0) for key, value in added.items()}
         times["cpu_s"] += time.process_time() - self._cpu + added["solver_cpu_s"]
         times["wall_s"] = time.perf_counter() - self._wall + (self._before.get("wall_s") or 0.0)
@@ -189,14 +191,13 @@ class _Log:
 
 
 class _Store:
-    """Finished shards on their way into the file: the first at once, then all that STORE_S bring."""
+    """Finished shards on their way into the file; they wait for each other where storing takes long."""
 
     def __init__(self, directory: Path, log: _Log) -> None:
         self._directory, self._log = directory, log
         self._writer: ResultWriter | None = None
         self._waiting: list[BatchResult] = []
-        self._provenance: dict[str, Any] = {}
-        self._due = 0.0
+        self._begun, self._spent_s = time.perf_counter(), 0.0
         self.n_stored = log.n_kept
         """Samples in the file."""
 
@@ -205,11 +206,11 @@ class _Store:
         if self._writer is None:
             self._log.begin(shard, self._directory)
             self._writer = ResultWriter(self._directory, self._log.provenance, n_kept=self._log.n_kept)
+        self._log.count(shard)
         self._waiting.append(shard.result)
-        self._provenance = self._log.add(shard)
-        if time.monotonic() >= self._due:
+        is_cheap = self._spent_s <= STORING * (time.perf_counter() - self._begun)
+        if is_cheap or shard.result.trace:  # traces are too large to wait
             self._store(self._writer)
-            self._due = time.monotonic() + STORE_S
 
     def close(self) -> None:
         """Store what waits."""
@@ -218,11 +219,13 @@ class _Store:
                 self._store(self._writer)
 
     def _store(self, writer: ResultWriter) -> None:
+        start = time.perf_counter()
         waiting, self._waiting = self._waiting, []
         if waiting:
             writer.append(*waiting)
             self.n_stored += sum(len(batch.samples) for batch in waiting)
-            writer.describe(self._provenance)
+            writer.describe(self._log.so_far())
+        self._spent_s += time.perf_counter() - start
 
 
 def _made_by(banks: Sequence[Mapping[str, Any]], layers: Mapping[str, Any]) -> list[Any]:

@@ -15,7 +15,8 @@ from surrogates.layout import Layout
 from surrogates.ranges import RangeCounter
 
 CHUNK, VALUES = 8192, 2**18
-"""Rows per call of onnxruntime at most, and values of its input: the activations stay in the cache."""
+"""Rows per call of onnxruntime at most, and values of its input. Of 2,048 to 16,384 rows these were the
+fastest, or as fast as any, whatever the width of the network."""
 BLOCK = 16
 """Rows are padded to a multiple of this: vector kernels treat the rest of a block by other code, and a
 unit's result would depend on how many are stepped with it."""

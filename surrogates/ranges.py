@@ -16,7 +16,7 @@ Rows = NDArray[np.float32]
 
 
 class RangeCounter:
-    """Counts over all calls; looks at single columns only in rows that are outside, which are rare."""
+    """Counts over all calls; looks at single rows only in columns that some row leaves, which are rare."""
 
     def __init__(self, info: BundleInfo) -> None:
         self._graphs = {graph: _Graph(info, graph) for graph in STEP_GRAPHS}

@@ -14,6 +14,7 @@ import pytest
 from simcore import load_scenario, run
 from simcore.digital import DigitalConfig
 from simcore.errors import SimcoreError, SolverError
+from simcore.result import RunResult
 from simcore.scenario import Scenario
 from simcore.shard import Shard
 from simcore.workers import _pickled, _Process, in_processes, on_cluster
@@ -55,6 +56,25 @@ def test_same_bytes_on_any_number_of_workers(tmp_path: Path, trace: bool) -> Non
     one, two, three = (contents(tmp_path / str(workers)) for workers in (1, 2, 3))
     assert len(one) > 20
     assert one == two == three
+
+
+@pytest.mark.parametrize(("share", "stored"), [(1.0, [0, 2, 4, 6, 8]), (0.0, [0, 2, 2, 2, 2])])
+def test_shards_wait_where_storing_takes_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, stored: list[int]
+) -> None:
+    """By what lies in the file when the next shard is finished; the result is the same."""
+    monkeypatch.setattr(run_module, "STORING", share)
+    found: dict[float, int] = {}
+
+    def look(done: float) -> None:
+        path = tmp_path / "result.h5"
+        found[done] = len(RunResult(path).samples) if path.exists() else 0
+
+    run(scenario(), tmp_path, workers=2, progress=look)
+    assert list(found.values()) == stored
+    monkeypatch.undo()
+    run(scenario(), tmp_path / "plain", workers=1)
+    assert contents(tmp_path) == contents(tmp_path / "plain")
 
 
 def test_cpu_time_of_workers_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

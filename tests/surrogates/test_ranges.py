@@ -57,6 +57,17 @@ def test_columns_are_counted_with_their_largest_excess(info: BundleInfo) -> None
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.parametrize("n", [0, 63, 64, 200])
+@pytest.mark.parametrize("stray", [np.nan, np.inf, -2.0, 3.5])
+def test_each_row_outside_is_found_among_many(info: BundleInfo, n: int, stray: float) -> None:
+    rng = np.random.default_rng(n)
+    x = rng.uniform(-1, 3, (n, len(info.columns))).astype(np.float32)
+    outside = rng.random(n) < 0.05
+    x[outside, rng.integers(0, x.shape[1], outside.sum())] = stray
+    found = RangeCounter(info).outside("driven", x)
+    assert (np.zeros(n, np.bool_) if found is None else found).tolist() == outside.tolist()
+
+
 @pytest.fixture
 def bank() -> SurrogateBank:
     spec = read_info(SOURCE).spec
