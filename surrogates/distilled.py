@@ -15,7 +15,7 @@ from simcore.spec import PortKind
 from surrogates.family import Effort, StepModel
 from surrogates.features import Rows
 from surrogates.frame import Frame, Table
-from surrogates.trunk import BATCH, Trainer
+from surrogates.trunk import Trainer
 
 HIDDEN = (64, 64, 64)
 """As good as two layers of 112, with two thirds of the products."""
@@ -46,7 +46,7 @@ class _Student(Trainer):
 
     def __init__(self, frame: Frame, train: Table, effort: Effort, teacher: StepModel) -> None:
         epochs = None if effort.epochs is None else PASSES * effort.epochs
-        super().__init__(frame, train, replace(effort, epochs=epochs), HIDDEN, BATCH)
+        super().__init__(frame, train, replace(effort, epochs=epochs), HIDDEN)
         self._teacher = teacher
         self._low, self._high = train.x.min(axis=0), train.x.max(axis=0)
         layout, self._shake = frame.design.layout, np.zeros_like(self._low)

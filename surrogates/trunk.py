@@ -20,16 +20,14 @@ from surrogates.frame import Frame, Group, Table, state_noise
 HIDDEN = {"driven": (160, 160, 160), "idle": (32, 32)}
 """Widths by graph. While its input stays as it is a circuit only relaxes: larger networks are no better."""
 MAX_EPOCHS = 200
-BATCH = 1024
+BATCH = {"driven": 1024, "idle": 512}
 PEAK_RATE = 2e-2
 LOSS_WEIGHTS = {
-    Group.FIRED: 3.0,
-    Group.LATENCY: 1.0,
-    Group.OUTPUT: 1.0,
-    Group.STATE: 3.0,
-    Group.ENERGY: 1.0,
+    "driven": {Group.FIRED: 3.0, Group.STATE: 3.0},
+    "idle": {},
 }
-"""What the next step starts from counts more: its errors stay in the run."""
+"""Weights other than 1, by graph. What the next step starts from counts more: its errors stay in the run. In
+idle steps so do those of the energy: many small ones have to add up to that of a merged step."""
 
 
 class TrunkFamily:
@@ -43,15 +41,13 @@ class TrunkFamily:
 
     def fit(self, frame: Frame, train: Table, selection: Table, effort: Effort) -> StepModel:
         """Train for one cycle of as many epochs as the budget allows, at most MAX_EPOCHS."""
-        return Trainer(frame, train, effort, HIDDEN[effort.graph], BATCH).train()
+        return Trainer(frame, train, effort, HIDDEN[effort.graph]).train()
 
 
 class Trainer:
     """One training; all random numbers come from the effort's seed."""
 
-    def __init__(
-        self, frame: Frame, train: Table, effort: Effort, hidden: tuple[int, ...], batch: int
-    ) -> None:
+    def __init__(self, frame: Frame, train: Table, effort: Effort, hidden: tuple[int, ...]) -> None:
         import torch
 
         if not hasattr(torch.optim, "Muon"):
@@ -59,12 +55,12 @@ class Trainer:
                 f"training needs torch 2.9 or later, found {torch.__version__}: pip install -U torch"
             )
         self._torch = torch
-        self._frame, self._train, self._effort, self._batch = frame, train, effort, batch
+        self._frame, self._train, self._effort, self._batch = frame, train, effort, BATCH[effort.graph]
         self._rng = np.random.default_rng(effort.seed)
         torch.manual_seed(effort.seed)
         groups = frame.targets.groups
         self._net = _stack(torch, [len(frame.design.names), *hidden, len(groups)])
-        self._weights = torch.tensor([LOSS_WEIGHTS[group] for group in groups])
+        self._weights = torch.tensor([LOSS_WEIGHTS[effort.graph].get(group, 1.0) for group in groups])
         # A rare branch counts as much per row of its own as a common one.
         share = np.maximum(train.valid.mean(axis=0), 1e-3).astype(np.float32)
         self._weights = self._weights / torch.from_numpy(share).sqrt()
