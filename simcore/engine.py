@@ -80,6 +80,8 @@ class _Seat:
         """Return the parameters of some units of the only layer; all lanes have the same ones."""
         (layer,) = self.layers
         of_lane = self.bank.params[self.first : self.first + layer.n_units]
+        if (of_lane == of_lane[:1]).all():
+            return Repeated(of_lane[:1], np.zeros(units.stop - units.start, np.int64))
         return Repeated(of_lane, np.arange(units.start, units.stop) % layer.n_units)
 
     def events(self, parts: Sequence[Delivery]) -> Events:

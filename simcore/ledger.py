@@ -124,8 +124,9 @@ class Ledger:
 
     def record(self, at: NDArray[np.int64], rows: Rows, result: StepResult, period_ps: int) -> None:
         """Add answered rows; `at` (n,) are the places of their units, each unit's rows in order of time."""
-        driven = np.where(result.fired, int(StepKind.ACTIVE), int(StepKind.QUIET))
-        cell = at * len(StepKind) + np.where(rows.idle, int(StepKind.IDLE), driven)
+        active, quiet, idle = (np.int8(kind) for kind in StepKind)
+        kind = np.where(rows.idle, idle, np.where(result.fired, active, quiet))
+        cell = at * len(StepKind) + kind
         np.add.at(self._supply.reshape(-1), cell, result.supply_j)
         np.add.at(self._input.reshape(-1), cell, result.input_j)
         np.add.at(self._steps.reshape(-1), cell, np.int32(1))

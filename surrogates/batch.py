@@ -53,7 +53,7 @@ class BatchReplay:
         order = call_order(batch.starts, batch.idle)
         slots = _slots(order)
         unit = order.unit.take(slots.source)
-        x = self._inputs(batch, slots.source, unit)
+        x = self._inputs(batch, slots, unit)
         answers = self._stepped(slots, x, unit, resets, progress)
         is_padding = np.ones(len(x), np.bool_)
         is_padding[slots.of_row] = False
@@ -65,15 +65,18 @@ class BatchReplay:
             counters={"out_of_range": outside, "rail_excursions": np.zeros_like(outside)},
         )
 
-    def _inputs(self, batch: RasterBatch, rows: NDArray[np.int64], unit: NDArray[np.int64]) -> Rows:
+    def _inputs(self, batch: RasterBatch, slots: "_Slots", unit: NDArray[np.int64]) -> Rows:
         """Return the graphs' input in the order of slots, states still empty."""
-        layout, params = self._layout, batch.params
+        layout, params, spec = self._layout, batch.params, self._spec
         table = np.zeros((len(params.distinct), layout.width), np.float32)
         table[:, layout.of(PortKind.PARAM)] = params.distinct
+        table[:, layout.of(PortKind.INPUT)] = spec.reset_inputs
         x = table.take(params.index.take(unit), axis=0)
-        inputs = batch.inputs.distinct.astype(np.float32)
-        x[:, layout.of(PortKind.INPUT)] = inputs.take(batch.inputs.index.take(rows), axis=0)
-        x[:, -1] = (batch.duration_ps // self._spec.period_ps).astype(np.float32).take(rows)
+        # Without levels to hold the inputs of idle rows are those at reset.
+        given = slice(None if spec.holds_level.any() else slots.n_driven)
+        inputs = batch.inputs.index.take(slots.source[given])
+        x[given, layout.of(PortKind.INPUT)] = batch.inputs.distinct.astype(np.float32).take(inputs, axis=0)
+        x[:, -1] = (batch.duration_ps // spec.period_ps).astype(np.float32).take(slots.source)
         return x
 
     def _stepped(
