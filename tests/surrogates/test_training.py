@@ -213,6 +213,16 @@ def test_the_student_is_trained_after_its_teacher(recordings: Recordings, tmp_pa
     assert hidden["trunk"] == {"driven": [160] * 3, "idle": [32] * 2}
 
 
+def test_an_old_torch_is_refused(
+    recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: networks cannot be trained here")
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(UserError, match=r"needs torch 2\.9 or later, found .*: pip install -U torch"):
+        train(*recordings["fake_lif"], "trunk", tmp_path, epochs=1)
+    assert not (tmp_path / "trunk").exists()
+
+
 def test_bundle_tells_its_split_and_hold_out_figures(trained: Bundles) -> None:
     bundle = trained["fake_lif", "mlp"]
     data = json.loads((bundle.path / "bundle.json").read_text())
